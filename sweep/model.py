@@ -1,0 +1,495 @@
+"""The words of the house as types. Ground floor: imports nothing of ours.
+
+Every file that crosses a process (plan.json, result.json, outcomes.json) is one of the models below,
+with the name and version of its schema in its first field. A reader refuses a schema it does not know.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PLAN_SCHEMA = "sweep.plan/1"
+RESULT_SCHEMA = "sweep.result/1"
+OUTCOMES_SCHEMA = "sweep.outcomes/1"
+
+# Names and versions end up in file names, submit files and shell words; this alphabet is safe in all of them.
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,40}$"
+VERSION_PATTERN = r"^[0-9][0-9a-z]*(\.[0-9a-z]+){0,4}$"
+RUNTIME_PATTERN = r"^[0-9]{1,2}\.[0-9]{1,2}$"
+CAPABILITY_PATTERN = r"^[0-9]{1,2}\.[0-9]$"
+SWEEP_ID_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{6}$"
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
+Runtime = Annotated[str, Field(pattern=RUNTIME_PATTERN)]
+Capability = Annotated[str, Field(pattern=CAPABILITY_PATTERN)]
+
+
+class Frozen(BaseModel):
+    """A value: immutable, and refusing fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --------------------------------------------------------------------------- tuples and environments
+
+
+class EnvironmentKey(Frozen):
+    """What conda resolves: one (framework, framework version, CUDA runtime)."""
+
+    framework: Name
+    version: Version
+    cuda: Runtime
+
+    @property
+    def id(self) -> str:
+        """Readable and stable, such as `pytorch-2.5-cuda12.4`."""
+        return f"{self.framework}-{self.version}-cuda{self.cuda}"
+
+
+class VersionTuple(Frozen):
+    """One (framework, framework version, CUDA runtime, compute capability)."""
+
+    framework: Name
+    version: Version
+    cuda: Runtime
+    capability: Capability
+
+    @property
+    def environment(self) -> EnvironmentKey:
+        """The environment that this tuple shares with the same versions on other GPUs."""
+        return EnvironmentKey(framework=self.framework, version=self.version, cuda=self.cuda)
+
+    @property
+    def id(self) -> str:
+        """Readable, stable and reversible, such as `pytorch-2.5-cuda12.4-sm80`."""
+        return f"{self.environment.id}-sm{self.capability.replace('.', '')}"
+
+    @classmethod
+    def parse(cls, tuple_id: str) -> VersionTuple:
+        """The tuple of an id.
+
+        Raises:
+            ValueError: the text is not an id that `id` could have written.
+        """
+        match = re.fullmatch(r"([a-z][a-z0-9_]*)-([0-9][0-9a-z.]*)-cuda([0-9.]+)-sm([0-9]+)([0-9])", tuple_id)
+        if match is None:
+            raise ValueError(f"{tuple_id!r} is not a tuple id such as pytorch-2.5-cuda12.4-sm80")
+        framework, version, cuda, major, minor = match.groups()
+        return cls(framework=framework, version=version, cuda=cuda, capability=f"{major}.{minor}")
+
+
+# --------------------------------------------------------------------------- verdicts and causes
+
+
+class Verdict(StrEnum):
+    """What happened to a tuple."""
+
+    WORKS = "works"
+    MATCH_FAILURE = "match-failure"
+    RESOLVE_FAILURE = "resolve-failure"
+    GPU_FAILURE = "gpu-failure"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Cause(StrEnum):
+    """The finer reason under a verdict, from a closed list."""
+
+    ALL_RUNGS = "all-rungs"
+    NO_JIT = "no-jit"
+    NO_SUCH_SLOT = "no-such-slot"
+    WAITED_OUT = "waited-out"
+    NO_BUILD = "no-build"
+    UNSATISFIABLE = "unsatisfiable"
+    CPU_BUILD = "cpu-build"
+    INSTALL_FAILED = "install-failed"
+    IMPORT_FAILED = "import-failed"
+    NO_DEVICE = "no-device"
+    DRIVER_TOO_OLD = "driver-too-old"
+    NO_KERNEL_IMAGE = "no-kernel-image"
+    LIBRARY_MISSING = "library-missing"
+    OUT_OF_MEMORY = "out-of-memory"
+    WRONG_RESULT = "wrong-result"
+    CRASHED = "crashed"
+    HUNG = "hung"
+    HELD = "held"
+    EVICTED = "evicted"
+    REMOVED = "removed"
+    TRANSFER_FAILED = "transfer-failed"
+    INFRASTRUCTURE = "infrastructure"
+    NO_RESULT = "no-result"
+    OVER_BUDGET = "over-budget"
+
+    @property
+    def verdict(self) -> Verdict:
+        """The one verdict that this cause belongs to."""
+        return VERDICT_OF[self]
+
+    @property
+    def meaning(self) -> str:
+        """One line for people, used in tables and help."""
+        return MEANING_OF[self]
+
+
+_CAUSES: dict[Verdict, dict[Cause, str]] = {
+    Verdict.WORKS: {
+        Cause.ALL_RUNGS: "every rung of the probe passed",
+        Cause.NO_JIT: "kernels run, but the framework's just-in-time compiler does not",
+    },
+    Verdict.MATCH_FAILURE: {
+        Cause.NO_SUCH_SLOT: "nothing in the pool can ever match",
+        Cause.WAITED_OUT: "slots could match, but none came free in time",
+    },
+    Verdict.RESOLVE_FAILURE: {
+        Cause.NO_BUILD: "the channels have no build of this version for this CUDA runtime",
+        Cause.UNSATISFIABLE: "the solver finds no consistent environment",
+        Cause.CPU_BUILD: "the solver falls back to a build without CUDA",
+        Cause.INSTALL_FAILED: "the locked packages do not install on the node",
+        Cause.IMPORT_FAILED: "the environment installs, but the framework does not import",
+    },
+    Verdict.GPU_FAILURE: {
+        Cause.NO_DEVICE: "the framework sees no GPU",
+        Cause.DRIVER_TOO_OLD: "the node's driver is too old for this CUDA runtime",
+        Cause.NO_KERNEL_IMAGE: "the build has no code for this GPU",
+        Cause.LIBRARY_MISSING: "a CUDA library is missing or cannot be loaded",
+        Cause.OUT_OF_MEMORY: "the GPU's memory is too small for the probe",
+        Cause.WRONG_RESULT: "a kernel ran and its result is wrong",
+        Cause.CRASHED: "the probe was killed by a signal",
+        Cause.HUNG: "a rung did not end within the probe's time limit",
+    },
+    Verdict.INCONCLUSIVE: {
+        Cause.HELD: "HTCondor held the job",
+        Cause.EVICTED: "the job was evicted and did not come back",
+        Cause.REMOVED: "the job was removed before a verdict was reached",
+        Cause.TRANSFER_FAILED: "the job's files could not be transferred",
+        Cause.INFRASTRUCTURE: "the node or network failed, on every machine that was tried",
+        Cause.NO_RESULT: "the job ended without a usable result",
+        Cause.OVER_BUDGET: "the sweep's deadline or budget ended before the tuple's turn",
+    },
+}
+VERDICT_OF: dict[Cause, Verdict] = {cause: verdict for verdict, causes in _CAUSES.items() for cause in causes}
+MEANING_OF: dict[Cause, str] = {cause: text for causes in _CAUSES.values() for cause, text in causes.items()}
+
+
+# --------------------------------------------------------------------------- the pool
+
+
+class GpuClass(Frozen):
+    """Devices of the pool that are alike in capability, name, memory and driver.
+
+    Memory is in MiB. `runtime` is the newest CUDA runtime that the driver supports (HTCondor's
+    MaxSupportedVersion); `driver` is the driver release, which startds older than 24.5 do not advertise.
+    """
+
+    capability: Capability
+    device: str
+    memory_mb: int
+    runtime: Runtime
+    driver: str | None
+    mig: bool
+    devices: int
+    machines: tuple[str, ...]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the devices are the sandbox's, not real ones; their names say so."""
+        return "simulated" in self.device.lower()
+
+
+class PoolProblem(Frozen):
+    """A slot that has GPUs but does not describe them well enough to be used."""
+
+    slot: str
+    machine: str
+    problem: str
+
+
+class Pool(Frozen):
+    """What the collector knew at one moment."""
+
+    taken: datetime
+    collector: str
+    slots: int
+    classes: tuple[GpuClass, ...]
+    problems: tuple[PoolProblem, ...] = ()
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """The capabilities of the pool's devices, lowest first."""
+        return tuple(
+            sorted({c.capability for c in self.classes}, key=lambda c: tuple(map(int, c.split("."))))
+        )
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the pool's devices is simulated."""
+        return any(c.simulated for c in self.classes)
+
+
+# --------------------------------------------------------------------------- the plan
+
+
+class EnvironmentState(StrEnum):
+    """What resolving an environment came to."""
+
+    RESOLVED = "resolved"
+    NO_BUILD = "no-build"
+    UNSATISFIABLE = "unsatisfiable"
+    CPU_BUILD = "cpu-build"
+
+
+class PlannedEnvironment(Frozen):
+    """One environment of the plan: how it was asked for and what the solver answered.
+
+    `lock_sha256` is the digest of the explicit lock, `size` the download in bytes; both are absent
+    unless the state is `resolved`. `explanation` is the solver's text where there is no usable solution.
+    """
+
+    id: str
+    framework: Name
+    version: Version
+    cuda: Runtime
+    state: EnvironmentState
+    specs: tuple[str, ...]
+    virtual_packages: tuple[str, ...] = ()
+    build: str | None = None
+    explanation: str | None = None
+    packages: int = 0
+    size: int = 0
+    lock_sha256: str | None = None
+
+
+class PlannedTuple(Frozen):
+    """One tuple of the plan: submitted, or settled without a job by a named rule.
+
+    `cause` is set exactly when the tuple is settled at planning. `reason` says why, in one sentence.
+    `evidence` is a path inside the sweep's directory.
+    """
+
+    id: str
+    framework: Name
+    version: Version
+    cuda: Runtime
+    capability: Capability
+    submitted: bool
+    rule: str | None = None
+    cause: Cause | None = None
+    reason: str = ""
+    evidence: str = "plan.json"
+
+
+class ChannelSnapshot(Frozen):
+    """A channel as the plan saw it."""
+
+    name: str
+    builds: int
+
+
+class Plan(Frozen):
+    """plan.json: everything decided before a job is submitted, with the reason for each decision.
+
+    Times are UTC; `queue_limit` and `run_limit` are seconds; `deadline` is the moment at which
+    whatever is left of the sweep is removed.
+    """
+
+    schema_: Literal["sweep.plan/1"] = Field(default=PLAN_SCHEMA, alias="schema")
+    sweep: str
+    created: datetime
+    deadline: datetime
+    queue_limit: int
+    run_limit: int
+    driver_policy: str
+    simulated: bool
+    pool: Pool
+    channels: tuple[ChannelSnapshot, ...]
+    environments: tuple[PlannedEnvironment, ...]
+    tuples: tuple[PlannedTuple, ...]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+# --------------------------------------------------------------------------- what comes back from a node
+
+
+class Rung(StrEnum):
+    """The steps of the probe, in the order in which they are climbed."""
+
+    IMPORT = "import"
+    CUDA_BUILD = "cuda-build"
+    DEVICE = "device"
+    COPY = "copy"
+    KERNEL = "kernel"
+    LIBRARY = "library"
+    JIT = "jit"
+
+
+_Text = Annotated[str, Field(max_length=4000)]
+_Short = Annotated[str, Field(max_length=300)]
+_Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+
+
+class Untrusted(BaseModel):
+    """Part of a file that an execute node wrote: bounded in every direction, unknown fields dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class NodeDevice(Untrusted):
+    """A GPU as the node's own description of the slot names it."""
+
+    uuid: _Short | None = None
+    name: _Short | None = None
+    capability: _Short | None = None
+    memory_mb: int | None = None
+    runtime: _Short | None = None
+    driver: _Short | None = None
+
+
+class NodeFacts(Untrusted):
+    """Where the job ran, seen from inside it."""
+
+    hostname: _Short | None = None
+    machine: _Short | None = None
+    slot: _Short | None = None
+    kernel: _Short | None = None
+    os: _Short | None = None
+    glibc: _Short | None = None
+    cuda_visible_devices: _Short | None = None
+    driver: _Short | None = None
+    devices: list[NodeDevice] = Field(default_factory=list, max_length=64)
+
+
+class StepRecord(Untrusted):
+    """A step of the wrapper (`node`, `install`, `probe`) and how it ended.
+
+    `kind` is set when the step failed: `checksum`, `corrupt`, `count`, `network`, `disk-full`,
+    `missing`, `timeout`, `killed` or `other`.
+    """
+
+    name: _Short
+    ok: bool
+    seconds: _Seconds
+    kind: _Short | None = None
+    message: _Text | None = None
+
+
+class RungOutcome(StrEnum):
+    """How a rung ended; `running` is left behind by a probe that was killed from outside."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CRASHED = "crashed"
+    HUNG = "hung"
+    RUNNING = "running"
+
+
+class RungRecord(Untrusted):
+    """One rung: how it ended, how long it took, and what it said."""
+
+    rung: Annotated[Rung, Field(strict=False)]
+    outcome: Annotated[RungOutcome, Field(strict=False)]
+    seconds: _Seconds = 0.0
+    message: _Text | None = None
+    exception: _Short | None = None
+    signal: int | None = None
+
+
+class FrameworkFacts(Untrusted):
+    """What the framework says of itself, once it imports."""
+
+    version: _Short | None = None
+    cuda: _Short | None = None
+    cudnn: _Short | None = None
+    archs: list[_Short] = Field(default_factory=list, max_length=64)
+    device: _Short | None = None
+    capability: _Short | None = None
+
+
+class ProbeResult(Untrusted):
+    """result.json: what the wrapper and the probe left behind, complete or as far as they came.
+
+    `state` is `done` when the wrapper reached its end, `running` otherwise. Times are Unix seconds.
+    """
+
+    schema_: Literal["sweep.result/1"] = Field(alias="schema")
+    tuple: _Short
+    state: Literal["running", "done"]
+    started: float | None = None
+    ended: float | None = None
+    node: NodeFacts = Field(default_factory=NodeFacts)
+    steps: list[StepRecord] = Field(default_factory=list, max_length=32)
+    rungs: list[RungRecord] = Field(default_factory=list, max_length=32)
+    framework: FrameworkFacts | None = None
+    stderr: Annotated[str, Field(max_length=20000)] = ""
+
+
+# --------------------------------------------------------------------------- outcomes
+
+
+class Evidence(Frozen):
+    """Where a verdict comes from: a file inside the sweep's directory, a line if there is one, the deciding words."""
+
+    file: str
+    line: int | None = None
+    excerpt: str = ""
+
+
+class Outcome(Frozen):
+    """What became of one tuple. Durations are seconds; `gpu_seconds` counts every attempt."""
+
+    id: str
+    framework: Name
+    version: Version
+    cuda: Runtime
+    capability: Capability
+    verdict: Verdict
+    cause: Cause
+    reason: str
+    rule: str | None = None
+    evidence: Evidence
+    submitted: bool
+    rung: Rung | None = None
+    build: str | None = None
+    lock_sha256: str | None = None
+    machine: str | None = None
+    device: str | None = None
+    driver: str | None = None
+    attempts: int = 0
+    queue_seconds: float | None = None
+    run_seconds: float | None = None
+    gpu_seconds: float = 0.0
+
+
+class FunnelRow(Frozen):
+    """One line of the funnel: a stage, or a rule that took tuples out, and how many."""
+
+    stage: str
+    count: int
+    detail: str = ""
+
+
+class Outcomes(Frozen):
+    """outcomes.json: the truth of a sweep; every table and page is derived from it.
+
+    `state` is `planned`, `complete`, `interrupted` or `deadline`. `gpu_hours` is what the jobs held, all attempts counted.
+    """
+
+    schema_: Literal["sweep.outcomes/1"] = Field(default=OUTCOMES_SCHEMA, alias="schema")
+    sweep: str
+    created: datetime
+    state: Literal["complete", "interrupted", "deadline"]
+    simulated: bool
+    driver_policy: str
+    pool: Pool
+    funnel: tuple[FunnelRow, ...]
+    gpu_hours: float
+    notes: tuple[str, ...] = ()
+    tuples: tuple[Outcome, ...]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
