@@ -10,7 +10,7 @@ from typing import ClassVar
 
 
 class SweepError(Exception):
-    """What went wrong, where, and what to do about it; shown to the user as it stands, without a traceback."""
+    """What went wrong, where, and what to do about it; shown as it stands, without a traceback."""
 
     exit_code: ClassVar[int] = 1
 

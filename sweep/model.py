@@ -13,10 +13,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PLAN_SCHEMA = "sweep.plan/1"
-RESULT_SCHEMA = "sweep.result/1"
-OUTCOMES_SCHEMA = "sweep.outcomes/1"
-
 # Names and versions end up in file names, submit files and shell words; this alphabet is safe in all of them.
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,40}$"
 VERSION_PATTERN = r"^[0-9][0-9a-z]*(\.[0-9a-z]+){0,4}$"
@@ -210,7 +206,7 @@ class PoolProblem(Frozen):
 
 
 class Pool(Frozen):
-    """What the collector knew at one moment."""
+    """What the collector knew at one moment; `slots` counts those with GPUs."""
 
     taken: datetime
     collector: str
@@ -221,9 +217,7 @@ class Pool(Frozen):
     @property
     def capabilities(self) -> tuple[str, ...]:
         """The capabilities of the pool's devices, lowest first."""
-        return tuple(
-            sorted({c.capability for c in self.classes}, key=lambda c: tuple(map(int, c.split("."))))
-        )
+        return tuple(sorted({c.capability for c in self.classes}, key=lambda c: tuple(map(int, c.split(".")))))
 
     @property
     def simulated(self) -> bool:
@@ -297,7 +291,7 @@ class Plan(Frozen):
     whatever is left of the sweep is removed.
     """
 
-    schema_: Literal["sweep.plan/1"] = Field(default=PLAN_SCHEMA, alias="schema")
+    schema_: Literal["sweep.plan/1"] = Field(default="sweep.plan/1", alias="schema")
     sweep: str
     created: datetime
     deadline: datetime
@@ -433,7 +427,7 @@ class ProbeResult(Untrusted):
 
 
 class Evidence(Frozen):
-    """Where a verdict comes from: a file inside the sweep's directory, a line if there is one, the deciding words."""
+    """Where a verdict comes from: a file inside the sweep's directory, its line, the deciding words."""
 
     file: str
     line: int | None = None
@@ -477,13 +471,13 @@ class FunnelRow(Frozen):
 class Outcomes(Frozen):
     """outcomes.json: the truth of a sweep; every table and page is derived from it.
 
-    `state` is `planned`, `complete`, `interrupted` or `deadline`. `gpu_hours` is what the jobs held, all attempts counted.
+    `state` says how the sweep ended. `gpu_hours` is what the jobs held, all attempts counted.
     """
 
-    schema_: Literal["sweep.outcomes/1"] = Field(default=OUTCOMES_SCHEMA, alias="schema")
+    schema_: Literal["sweep.outcomes/1"] = Field(default="sweep.outcomes/1", alias="schema")
     sweep: str
     created: datetime
-    state: Literal["complete", "interrupted", "deadline"]
+    state: Literal["complete", "deadline", "unfinished"]
     simulated: bool
     driver_policy: str
     pool: Pool

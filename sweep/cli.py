@@ -1,0 +1,260 @@
+"""The `sweep` command: options and output. The work is done elsewhere, and imported only where it is needed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweep import __version__
+from sweep.errors import SweepError
+
+if TYPE_CHECKING:
+    from sweep.config import Settings
+    from sweep.model import Plan
+
+DIRECTORY = click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
+SWEEP_DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, exists=True, path_type=Path))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version")
+@click.option(
+    "--settings",
+    "settings_path",
+    default="sweep.toml",
+    envvar="SWEEP_SETTINGS",
+    show_default=True,
+    show_envvar=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The settings file.",
+)
+@click.pass_context
+def cli(context: click.Context, settings_path: Path) -> None:
+    """Find out which framework, CUDA runtime and GPU work together on an HTCondor pool.
+
+    A sweep is one DAG: it plans (prunes, resolves, locks), runs one small job per tuple, and leaves
+    a table in its own directory below `results`. Exit codes: 0 fine, 1 something in the sweep failed,
+    2 wrong usage, 3 settings, 4 HTCondor not reachable, 5 no GPUs, 6 channel, 7 nothing to test,
+    8 results directory, 9 already running, 10 damaged file, 11 submission refused, 12 sandbox.
+    """
+    context.obj = settings_path
+
+
+def main() -> None:
+    """Run the command; an expected error is one message and its own exit code, never a traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except SweepError as error:
+        click.echo(f"sweep: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _settings(context: click.Context) -> Settings:
+    from sweep import condor, config
+
+    settings = config.load(context.obj)
+    condor.use(settings.pool.condor_config)
+    return settings
+
+
+def _directory(context: click.Context, directory: Path | None) -> Path:
+    """The sweep that a command means: the one named, or the newest."""
+    from sweep import condor, config, sweeps
+
+    if directory is None:
+        return sweeps.newest(_settings(context).results)
+    here = directory.resolve()
+    if (here / "settings.json").is_file():
+        condor.use(config.load_stored(here / "settings.json").pool.condor_config)
+    return here
+
+
+@cli.command()
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+@click.pass_context
+def init(context: click.Context, force: bool) -> None:
+    """Write a commented settings file, filled in from the pool that this machine sees."""
+    from sweep.init import write_settings
+
+    write_settings(context.obj, force=force, say=_say)
+
+
+@cli.command("pool")
+@click.option("--json", "as_json", is_flag=True, help="Print the inventory as JSON.")
+@click.pass_context
+def pool_command(context: click.Context, as_json: bool) -> None:
+    """Show the GPU classes of the pool."""
+    from sweep import condor, config, pool
+
+    if Path(context.obj).is_file():
+        condor.use(config.load(context.obj).pool.condor_config)
+    snapshot = pool.inventory(condor.gpu_slot_ads(), condor.collector_name())
+    if as_json:
+        click.echo(snapshot.model_dump_json(indent=1))
+        return
+    from sweep.report.terminal import show_pool
+
+    show_pool(snapshot)
+
+
+@cli.command()
+@DIRECTORY
+@click.pass_context
+def plan(context: click.Context, directory: Path | None) -> None:
+    """Everything up to submission, with nothing submitted: a dry run.
+
+    Without DIRECTORY a new sweep is made; `sweep submit` with its directory runs it later.
+    """
+    from sweep import sweeps
+    from sweep.steps import plan_step
+
+    here = directory.resolve() if directory else sweeps.new(_settings(context))
+    _show_plan(here, plan_step(here, _say))
+
+
+def _show_plan(here: Path, made: Plan) -> None:
+    from collections import Counter
+
+    counts = Counter(t.rule or "to be submitted" for t in made.tuples)
+    click.echo(f"{len(made.tuples)} candidate tuples")
+    for rule, count in counts.most_common():
+        click.echo(f"{count:>6}  {rule if rule == 'to be submitted' else 'pruned: ' + rule}")
+    resolved = [e for e in made.environments if e.lock_sha256]
+    size = sum(e.size for e in resolved) / 1e9
+    click.echo(f"{len(resolved)} of {len(made.environments)} environments resolved and locked, {size:.2f} GB in all")
+    click.echo(f"plan: {here / 'plan.json'}")
+
+
+@cli.command()
+@click.pass_context
+def new(context: click.Context) -> None:
+    """Make a new sweep and print the path of its DAG, for `condor_submit_dag "$(sweep new)"`."""
+    from sweep import sweeps
+
+    click.echo(sweeps.new(_settings(context)) / sweeps.PARENT_DAG)
+
+
+@cli.command()
+@DIRECTORY
+@click.option("--wait", "wait_for_it", is_flag=True, help="Stay until it is over, show progress, print the table.")
+@click.pass_context
+def submit(context: click.Context, directory: Path | None, wait_for_it: bool) -> None:
+    """Submit a new sweep; or, with DIRECTORY, one that was planned or interrupted before."""
+    from sweep import sweeps
+
+    here = _directory(context, directory) if directory else sweeps.new(_settings(context))
+    _submit(here, wait_for_it)
+
+
+def _submit(here: Path, wait_for_it: bool) -> None:
+    from sweep import sweeps
+
+    job = sweeps.submit(here)
+    click.echo(f"sweep {here.name} is job {job}; its directory is {here}")
+    if wait_for_it:
+        _watch(here, job)
+
+
+def _watch(here: Path, job: str) -> None:
+    """Follow a sweep to its end, then show its table; exits 1 when there is none or it is not whole."""
+    from sweep import sweeps
+    from sweep.report.live_view import follow
+
+    with follow(here) as look:
+        sweeps.wait(here, job, look)
+    if not (here / "outcomes.json").is_file():
+        click.echo((here / "summary.txt").read_text() if (here / "summary.txt").is_file() else sweeps.failure(here))
+        sys.exit(1)
+    _show(here)
+
+
+def _show(here: Path) -> None:
+    from sweep.files import read_model
+    from sweep.model import Outcomes
+    from sweep.report.terminal import show
+
+    show(read_model(here / "outcomes.json", Outcomes, "sweep classify"), f"{here}/compatibility.md .csv .json")
+
+
+@cli.command("try")
+@click.argument("framework")
+@click.argument("version")
+@click.option("--cuda", required=True, help="The CUDA runtime, such as 12.4.")
+@click.option("--capability", required=True, help="The compute capability, such as 8.0.")
+@click.option("--no-wait", is_flag=True, help="Submit and return.")
+@click.pass_context
+def try_command(
+    context: click.Context, framework: str, version: str, cuda: str, capability: str, no_wait: bool
+) -> None:
+    """Run the same walk for one tuple, in a directory of its own below results/tries."""
+    from sweep import config, sweeps
+
+    only = config.only(_settings(context), framework, version, cuda, capability)
+    _submit(sweeps.new(only), not no_wait)
+
+
+@cli.command()
+@DIRECTORY
+@click.option("--follow", "keep_on", is_flag=True, help="Keep showing it until the sweep is over.")
+@click.pass_context
+def status(context: click.Context, directory: Path | None, keep_on: bool) -> None:
+    """Show where a sweep stands: a table in a terminal, a plain line elsewhere."""
+    from sweep import condor, sweeps
+    from sweep.report.live_view import follow
+
+    here = _directory(context, directory)
+    job = next((s["job"] for s in condor.running_sweeps(here.parent) if s["directory"] == str(here)), None)
+    with follow(here) as look:
+        look()
+        if keep_on and job:
+            sweeps.wait(here, job, look)
+
+
+@cli.command()
+@SWEEP_DIRECTORY
+@click.option("--returned", type=int, hidden=True, help="What the tuples' DAG returned.")
+@click.pass_context
+def classify(context: click.Context, directory: Path, returned: int | None) -> None:
+    """Turn event log and probe results into outcomes.json; at any time, with the same answer for the same files."""
+    from sweep.report.table import headline
+    from sweep.steps import classify_step
+
+    outcomes = classify_step(_directory(context, directory), returned)
+    click.echo(headline(outcomes))
+    # An interrupted DAG must not count as done, or resubmitting the sweep would not resume it.
+    if returned is not None and outcomes.state == "unfinished":
+        sys.exit(1)
+
+
+@cli.command()
+@DIRECTORY
+@click.option("--dag-status", type=int, hidden=True, help="DAGMan's $DAG_STATUS.")
+@click.option("--failed-nodes", type=int, hidden=True, help="DAGMan's $FAILED_COUNT.")
+@click.pass_context
+def report(context: click.Context, directory: Path | None, dag_status: int | None, failed_nodes: int | None) -> None:
+    """Write the tables from what there is, and print them."""
+    from sweep.steps import report_step
+
+    here = _directory(context, directory)
+    outcomes = report_step(here, dag_status, failed_nodes)
+    if outcomes is None:
+        click.echo((here / "summary.txt").read_text(), err=True, nl=False)
+        sys.exit(1)
+    _show(here)
+    if dag_status or failed_nodes:
+        click.echo(f"the DAG failed: status {dag_status}, {failed_nodes} failed nodes", err=True)
+        sys.exit(1)

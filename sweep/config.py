@@ -1,0 +1,302 @@
+"""sweep.toml and framework files -> validated settings.
+
+Every problem is reported at once, each with the key, the value and what would be right.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from sweep.cuda import DriverPolicy, in_order
+from sweep.errors import SettingsError
+from sweep.model import Capability, Name, Runtime, Version
+from sweep.tomlfile import explain, read_toml, validated
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZES = {"MB": 1, "GB": 1024, "TB": 1024 * 1024}
+
+# Submit commands that the sweep writes itself: a site value would silently change what is tested or how it ends.
+OWNED_COMMANDS = frozenset(
+    """universe executable arguments environment getenv initialdir input output error log queue
+    request_cpus request_memory request_disk request_gpus require_gpus requirements rank_gpus
+    gpus_minimum_capability gpus_maximum_capability gpus_minimum_memory gpus_minimum_runtime cuda_version
+    should_transfer_files when_to_transfer_output transfer_executable transfer_input_files
+    transfer_output_files transfer_output_remaps
+    periodic_remove periodic_hold periodic_release on_exit_remove on_exit_hold periodicremovereason
+    max_retries retry_until success_exit_code job_machine_attrs job_machine_attrs_history_length
+    leave_in_queue hold noop_job submit_event_notes submit_event_notes_attrs ulog_execute_attrs
+    sweeptuple sweepqueuelimit sweeprunlimit sweepheldlimit""".split()
+)
+
+
+def _duration(value: object, info: ValidationInfo) -> object:
+    """Seconds. A bare number is accepted only from settings.json, where the unit is fixed."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})([smhd])", value.strip())):
+        return int(match[1]) * _UNITS[match[2]]
+    if info.mode == "json":
+        return value
+    raise ValueError('write a duration such as "90s", "30m", "24h" or "7d"')
+
+
+def _size(value: object, info: ValidationInfo) -> object:
+    """MiB. A bare number is accepted only from settings.json, where the unit is fixed."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})\s*(MB|GB|TB)", value.strip())):
+        return int(match[1]) * _SIZES[match[2]]
+    if info.mode == "json" or value is None:
+        return value
+    raise ValueError('write a size such as "800MB" or "16GB"')
+
+
+def _plain_line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("control characters and line breaks are not allowed here")
+    return value
+
+
+Platform = Literal["linux-64", "linux-aarch64"]
+Seconds = Annotated[int, BeforeValidator(_duration), Field(ge=1, le=366 * 86400)]
+Mebibytes = Annotated[int, BeforeValidator(_size), Field(ge=1)]
+PlainLine = Annotated[
+    str, Field(max_length=1000), BeforeValidator(lambda v: _plain_line(v) if isinstance(v, str) else v)
+]
+MostRecent = Annotated[int, Field(ge=1, le=100, strict=True)]
+
+
+class Table(BaseModel):
+    """A table of sweep.toml: unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PoolSettings(Table):
+    """How to reach the pool. By default HTCondor's own configuration decides."""
+
+    condor_config: str | None = None
+
+
+class CudaSettings(Table):
+    """Which CUDA runtimes, and which drivers may run them."""
+
+    runtimes: MostRecent | list[Runtime] | PlainLine = 4
+    driver_policy: DriverPolicy = DriverPolicy.MINOR
+
+    @field_validator("runtimes")
+    @classmethod
+    def _known_form(cls, value: int | list[str] | str) -> int | list[str] | str:
+        if isinstance(value, str):
+            from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+            try:
+                if not list(SpecifierSet(value)):
+                    raise InvalidSpecifier
+            except InvalidSpecifier:
+                raise ValueError(
+                    'write a number of most recent runtimes, a list, or a range such as ">=11.8,<13"'
+                ) from None
+        if isinstance(value, list):
+            if not value:
+                raise ValueError("the list is empty; name at least one runtime")
+            return list(in_order(value))
+        return value
+
+
+class GpuSettings(Table):
+    """Which GPUs of the pool take part."""
+
+    capabilities: Literal["pool"] | list[Capability] = "pool"
+    mig: bool = True
+    minimum_memory: Mebibytes | None = None
+
+    @field_validator("capabilities")
+    @classmethod
+    def _in_order(cls, value: str | list[str]) -> str | list[str]:
+        if isinstance(value, str):
+            return value
+        if not value:
+            raise ValueError('the list is empty; name capabilities, or write "pool"')
+        return list(in_order(value))
+
+
+class FrameworkSettings(Table):
+    """Which versions of one framework. `channels` replaces conda.channels for this framework alone."""
+
+    versions: MostRecent | list[Version] = 3
+    python: Version | None = None
+    channels: list[PlainLine] | None = None
+
+    @field_validator("versions", "channels")
+    @classmethod
+    def _not_empty(cls, value: int | list[str] | None) -> int | list[str] | None:
+        if isinstance(value, list) and not value:
+            raise ValueError("the list is empty; name at least one entry")
+        return value
+
+
+class CondaSettings(Table):
+    """Where builds come from and how environments reach the execute node."""
+
+    channels: list[PlainLine] = Field(default=["conda-forge"], min_length=1)
+    installer: Literal["micromamba", "rattler"] = "micromamba"
+    installer_python: PlainLine | None = None
+    offline: bool = False
+    solve_limit: Seconds = 60
+
+    @model_validator(mode="after")
+    def _rattler_needs_a_python(self) -> CondaSettings:
+        if self.installer == "rattler" and not self.installer_python:
+            raise ValueError(
+                'installer = "rattler" needs installer_python: the absolute path of a Python that has '
+                "py-rattler on every execute node"
+            )
+        if self.installer_python is not None and not re.fullmatch(r"/[A-Za-z0-9_./+-]+", self.installer_python):
+            raise ValueError("installer_python must be an absolute path of letters, digits and _ . / + -")
+        return self
+
+
+class NodeSettings(Table):
+    """What the solver may assume of an execute node; nothing of the access point is consulted."""
+
+    glibc: Version = "2.28"
+    linux: Version = "4.18.0"
+    archspec: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] = "x86_64_v2"
+    platform: Platform = "linux-64"
+
+
+class LimitSettings(Table):
+    """How long things may take."""
+
+    queue: Seconds = 24 * 3600
+    run: Seconds = 2 * 3600
+    install: Seconds = 3600
+    probe: Seconds = 1800
+    held: Seconds = 600
+    deadline: Seconds = 3 * 86400
+    retries: Annotated[int, Field(ge=0, le=10, strict=True)] = 2
+
+    @model_validator(mode="after")
+    def _fit(self) -> LimitSettings:
+        if self.install + self.probe >= self.run:
+            raise ValueError(
+                f"install ({self.install} s) and probe ({self.probe} s) together must stay below run ({self.run} s): "
+                "a job that HTCondor removes loses its result, so the job has to stop itself first"
+            )
+        if self.deadline < self.queue:
+            raise ValueError(
+                f"deadline ({self.deadline} s) is shorter than queue ({self.queue} s): lengthen it, or shorten queue"
+            )
+        return self
+
+
+class ResourceSettings(Table):
+    """What each job asks for. `requirements` is an extra ClassAd clause of the site's own."""
+
+    cpus: Annotated[int, Field(ge=1, le=1024, strict=True)] = 1
+    memory: Mebibytes = 8 * 1024
+    disk: Mebibytes = 40 * 1024
+    requirements: PlainLine | None = None
+
+
+class Settings(Table):
+    """A whole sweep.toml, with paths made absolute."""
+
+    results: Path = Path("results")
+    framework_files: Path | None = None
+    pool: PoolSettings = PoolSettings()
+    cuda: CudaSettings = CudaSettings()
+    gpus: GpuSettings = GpuSettings()
+    conda: CondaSettings = CondaSettings()
+    node: NodeSettings = NodeSettings()
+    limits: LimitSettings = LimitSettings()
+    resources: ResourceSettings = ResourceSettings()
+    frameworks: dict[Name, FrameworkSettings] = Field(min_length=1)
+    submit: dict[str, str | int | float | bool] = {}
+
+    @field_validator("submit")
+    @classmethod
+    def _site_commands(cls, commands: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+        for name, value in commands.items():
+            if not re.fullmatch(r"(\+|My\.)?[A-Za-z_][A-Za-z0-9_]*", name, flags=re.IGNORECASE):
+                raise ValueError(f"{name!r} is not the name of a submit command or +Attribute")
+            bare = re.sub(r"^(\+|my\.)", "", name.lower())
+            if bare in OWNED_COMMANDS or bare.startswith(("gpus_", "sweep")):
+                raise ValueError(f"{name!r} belongs to the sweep itself and cannot be set here; remove it")
+            if isinstance(value, str):
+                _plain_line(value)
+        return commands
+
+
+# --------------------------------------------------------------------------- reading
+
+
+def load(path: Path) -> Settings:
+    """The settings of a sweep.toml; relative paths in it are relative to its own directory.
+
+    Raises:
+        SettingsError: the file is missing, is not TOML, or holds an unknown key, a wrong type or an
+            impossible value.
+    """
+    data = read_toml(path, "write one with `sweep init`, or name it with --settings")
+    table = data.pop("sweep", {})
+    if not isinstance(table, dict):
+        raise SettingsError(f"{path}: sweep = {table!r}: [sweep] is a table")
+    if clash := sorted(set(table) - {"results", "framework_files"}):
+        raise SettingsError(f"{path}: unknown key sweep.{clash[0]}; [sweep] takes results and framework_files")
+    if clash := sorted(set(data) & {"results", "framework_files"}):
+        raise SettingsError(f"{path}: {clash[0]} belongs into the [sweep] table")
+    settings = validated(Settings, {**data, **table}, path)
+    here = path.resolve().parent
+    return settings.model_copy(
+        update={
+            "results": here / settings.results.expanduser(),
+            "framework_files": settings.framework_files and here / settings.framework_files.expanduser(),
+        }
+    )
+
+
+def load_stored(path: Path) -> Settings:
+    """The settings that a sweep was made with, from its settings.json.
+
+    Raises:
+        SettingsError: the file is missing or damaged.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}; is {path.parent} a sweep's directory?") from error
+    try:
+        return Settings.model_validate_json(text)
+    except ValidationError as error:
+        raise SettingsError(explain(error, path, Settings)) from error
+
+
+def only(settings: Settings, framework: str, version: str, cuda: str, capability: str) -> Settings:
+    """The same settings narrowed to one tuple, with results of its own.
+
+    Raises:
+        SettingsError: a value is not of its kind; the key says which.
+    """
+    chosen = settings.frameworks.get(framework, FrameworkSettings())
+    narrowed = settings.model_dump() | {
+        "results": settings.results / "tries",
+        "frameworks": {framework: chosen.model_dump() | {"versions": [version]}},
+        "cuda": settings.cuda.model_dump() | {"runtimes": [cuda]},
+        "gpus": settings.gpus.model_dump() | {"capabilities": [capability]},
+    }
+    try:
+        return Settings.model_validate_json(json.dumps(narrowed, default=str))
+    except ValidationError as error:
+        raise SettingsError(explain(error, Path("sweep try"), Settings)) from error

@@ -1,0 +1,99 @@
+"""Framework files: what a framework's packages are called, how to ask for them, and which probe tests it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from sweep import places
+from sweep.config import PlainLine, Settings, Table
+from sweep.errors import SettingsError
+from sweep.model import Name
+from sweep.tomlfile import did_you_mean, read_toml, validated
+
+
+class Framework(Table):
+    """A framework file: package names, spec patterns and the probe."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: Name
+    title: PlainLine
+    package: Annotated[str, Field(pattern=r"^[a-z0-9._-]+$")]
+    series: Annotated[int, Field(ge=1, le=4, strict=True)]
+    cuda_package: Annotated[str, Field(pattern=r"^[a-z0-9._-]+$")]
+    specs: list[PlainLine] = Field(min_length=1)
+    probe: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.py$")]
+
+    @field_validator("specs")
+    @classmethod
+    def _patterns(cls, specs: list[str]) -> list[str]:
+        for spec in specs:
+            if unknown := set(re.findall(r"{(.*?)}", spec)) - {"version", "cuda"}:
+                raise ValueError(f"{spec!r}: only {{version}} and {{cuda}} are filled in, not {sorted(unknown)}")
+        if not any("{version}" in spec for spec in specs) or not any("{cuda}" in spec for spec in specs):
+            raise ValueError("{version} and {cuda} must both appear in the specs")
+        return specs
+
+    def specs_for(self, version: str, cuda: str, python: str | None) -> tuple[str, ...]:
+        """The conda specs of one environment."""
+        specs = [spec.format(version=version, cuda=cuda) for spec in self.specs]
+        return (*specs, f"python {python}.*" if python else "python")
+
+
+def load_frameworks(settings: Settings) -> dict[str, Framework]:
+    """The framework files that the settings name, the user's own directory before the built-in one.
+
+    Raises:
+        SettingsError: a framework has no file, or its file is wrong.
+    """
+    found = {name: _framework_file(name, settings) for name in settings.frameworks}
+    return {name: load_framework(path) for name, path in found.items()}
+
+
+def load_framework(path: Path) -> Framework:
+    """One framework file.
+
+    Raises:
+        SettingsError: the file is not TOML, or a key or value is wrong.
+    """
+    framework = validated(Framework, read_toml(path, "see sweep/frameworks/ for examples"), path)
+    if framework.name != path.stem:
+        raise SettingsError(f"{path}: name = {framework.name!r} must equal the file's name, {path.stem!r}")
+    return framework
+
+
+def known_frameworks() -> tuple[str, ...]:
+    """The names of the built-in framework files."""
+    return tuple(sorted(path.stem for path in places.frameworks().glob("*.toml")))
+
+
+def probe_file(framework: Framework, settings: Settings) -> Path:
+    """The framework's probe: beside a user's own framework file, or the built-in one.
+
+    Raises:
+        SettingsError: there is no such file.
+    """
+    for directory in _own_first(settings, places.probes()):
+        if (path := directory / framework.probe).is_file():
+            return path
+    raise SettingsError(
+        f"{framework.name}: its probe {framework.probe} is not beside its framework file, nor built in"
+    )
+
+
+def _framework_file(name: str, settings: Settings) -> Path:
+    for directory in _own_first(settings, places.frameworks()):
+        if (path := directory / f"{name}.toml").is_file():
+            return path
+    raise SettingsError(
+        f"frameworks.{name}: there is no framework file {name}.toml; known are {', '.join(known_frameworks())}"
+        + did_you_mean(name, known_frameworks())
+    )
+
+
+def _own_first(settings: Settings, built_in: Path) -> list[Path]:
+    own = settings.framework_files
+    return [own, built_in] if own else [built_in]

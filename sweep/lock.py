@@ -1,0 +1,111 @@
+"""A solved environment -> environment.yml, conda-lock.yml, explicit lock; through conda-lock's own models."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from rattler import RepoDataRecord
+
+from sweep.channels import Request, Solution
+from sweep.files import write_atomic
+
+ENVIRONMENT = "environment.yml"
+VIRTUAL = "virtual-packages.yml"
+LOCK = "conda-lock.yml"
+EXPLICIT = "explicit.txt"
+
+
+def write_environment(directory: Path, name: str, request: Request, platform: str) -> None:
+    """Write environment.yml and virtual-packages.yml: what was asked for, solved or not.
+
+    Raises:
+        ResultsError: the directory cannot be written.
+    """
+    specs = "".join(f'  - "{spec}"\n' for spec in request.specs)
+    channels = "".join(f'  - "{channel}"\n' for channel in request.channels)
+    write_atomic(directory / ENVIRONMENT, f'name: "{name}"\nchannels:\n{channels}dependencies:\n{specs}')
+    virtual = "".join(f'      {n}: "{v}"\n' for n, v in map(_yaml_virtual, request.virtual))
+    write_atomic(directory / VIRTUAL, f"subdirs:\n  {platform}:\n    packages:\n{virtual}")
+
+
+def write_locks(directory: Path, request: Request, solution: Solution, platform: str) -> str:
+    """Write conda-lock.yml and explicit.txt; returns the SHA-256 of the explicit lock in hexadecimal.
+
+    The explicit lock is conda-lock's own rendering of conda-lock.yml, so that the two cannot differ.
+
+    Raises:
+        ResultsError: the directory cannot be written.
+    """
+    # conda-lock takes half a second to import and is needed nowhere else.
+    from conda_lock.conda_lock import render_lockfile_for_platform
+    from conda_lock.lockfile import write_conda_lock_file
+    from conda_lock.lockfile.v2prelim.models import HashModel, LockedDependency, Lockfile, LockMeta
+
+    lockfile = Lockfile(
+        package=[
+            LockedDependency(
+                name=record.name.normalized,
+                version=str(record.version),
+                manager="conda",
+                platform=platform,
+                dependencies=_dependencies(record),
+                url=str(record.url),
+                build=str(record.build),
+                categories={"main"},
+                hash=HashModel(md5=_hex(record.md5), sha256=_hex(record.sha256)),
+            )
+            for record in solution.records
+        ],
+        metadata=LockMeta(
+            content_hash={platform: _content_hash(request)},
+            channels=list(request.channels),
+            platforms=[platform],
+            sources=[ENVIRONMENT],
+        ),
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    partial = directory / f".{LOCK}"
+    write_conda_lock_file(lockfile, partial, metadata_choices=None)
+    partial.replace(directory / LOCK)
+    lines = render_lockfile_for_platform(
+        lockfile=lockfile,
+        include_dev_dependencies=False,
+        extras=set(),
+        kind="explicit",
+        platform=platform,
+        suppress_warning_for_pip_and_explicit=True,
+    )
+    text = "\n".join(lines) + "\n"
+    write_atomic(directory / EXPLICIT, text)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def download_size(solution: Solution) -> int:
+    """Bytes that a node without a cache downloads for the environment."""
+    return sum(record.size or 0 for record in solution.records)
+
+
+def _hex(digest: bytes | None) -> str | None:
+    return digest.hex() if digest else None
+
+
+def _content_hash(request: Request) -> str:
+    """What the lock was made from. conda-lock compares it only when told to; any change of the request changes it."""
+    text = "\n".join((*request.channels, *request.specs, *request.virtual))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _dependencies(record: RepoDataRecord) -> dict[str, str]:
+    """conda-lock keeps name -> version; builds are dropped and a name that occurs twice has both ranges."""
+    found: dict[str, list[str]] = {}
+    for dependency in record.depends:
+        name, _, spec = dependency.partition(" ")
+        found.setdefault(name.split("[")[0], []).append(spec.split(" ")[0])
+    return {name: ",".join(filter(None, versions)) for name, versions in found.items()}
+
+
+def _yaml_virtual(package: str) -> tuple[str, str]:
+    """`__archspec=1=x86_64_v2` -> name and "version build", as conda-lock writes it."""
+    name, _, rest = package.partition("=")
+    return name, rest.replace("=", " ")

@@ -1,0 +1,132 @@
+"""Slot ads -> GPU classes. Pure: the ads come from `condor`, or from a file in a test.
+
+Facts (HTCondor manual, GPU chapter): each device has a nested ad named GPUs_<id>; the flat GPUs_* attributes exist
+only where all devices of a machine agree, so they are never read. MaxSupportedVersion is the newest CUDA runtime
+that the driver supports, as an integer; NvidiaDriver, the driver release, is advertised since 24.5.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sweep.cuda import decode_runtime, version_key
+from sweep.model import GpuClass, Pool, PoolProblem
+
+_DeviceKey = tuple[str, str]
+
+
+def inventory(ads: Iterable[Mapping[str, Any]], collector: str) -> Pool:
+    """The GPU classes of the slots; what cannot be used is reported as a problem, never dropped.
+
+    A device is counted once, whatever number of slots show it.
+    """
+    devices: dict[_DeviceKey, GpuClass] = {}
+    problems: dict[tuple[str, str], PoolProblem] = {}
+    slots = 0
+    for ad in ads:
+        slots += 1
+        machine, slot = str(ad.get("Machine", "?")), str(ad.get("Name", "?"))
+        ids = device_ids(ad)
+        if not ids:
+            problems[machine, slot] = PoolProblem(
+                slot=slot, machine=machine, problem="has GPUs, but names no device (DetectedGPUs)"
+            )
+        for device in ids:
+            found = _describe(ad, device, machine)
+            if isinstance(found, GpuClass):
+                devices[machine, device] = found
+            else:
+                problems[machine, device] = PoolProblem(slot=slot, machine=machine, problem=f"{device}: {found}")
+    return Pool(
+        taken=datetime.now(UTC).replace(microsecond=0),
+        collector=collector,
+        slots=slots,
+        classes=_grouped(devices.values()),
+        problems=tuple(problems[key] for key in sorted(problems)),
+    )
+
+
+def device_ids(ad: Mapping[str, Any]) -> list[str]:
+    """The ids of a slot's devices that are not offline; shared devices are listed several times by the startd."""
+    detected = ad.get("DetectedGPUs")  # the integer 0, not a string, when there are none
+    if not isinstance(detected, str):
+        return []
+    offline = {part.strip() for part in str(ad.get("OfflineGPUs") or "").split(",")}
+    ids = dict.fromkeys(part.strip() for part in detected.split(","))
+    return [i for i in ids if i and i not in offline]
+
+
+def nested_name(device: str) -> str:
+    """The attribute that holds a device's properties."""
+    return "GPUs_" + re.sub(r"[^A-Za-z0-9]", "_", device)
+
+
+def device_text(nested: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Name and driver release of a device, as far as its nested ad has them."""
+    return _text(nested.get("DeviceName")), _text(nested.get("NvidiaDriver"))
+
+
+def _describe(ad: Mapping[str, Any], device: str, machine: str) -> GpuClass | str:
+    """The class of one device, or what keeps it from having one."""
+    nested = ad.get(nested_name(device))
+    if not isinstance(nested, Mapping):
+        return "the slot does not describe it; is GPU discovery run with -properties?"
+    missing = []
+    capability = _number(nested.get("Capability"))
+    if capability is None or not re.fullmatch(r"\d{1,2}\.\d", f"{capability:.1f}"):
+        missing.append("Capability")
+    supported = _number(nested.get("MaxSupportedVersion"))
+    if supported is None or not 1000 <= supported < 100000:
+        missing.append("MaxSupportedVersion")
+    if missing or capability is None or supported is None:
+        return f"{' and '.join(missing)} undefined or not a number; no version can be matched against it"
+    driver = nested.get("NvidiaDriver")
+    uuid = str(nested.get("DeviceUuid", ""))
+    name = _text(nested.get("DeviceName")) or "unnamed GPU"
+    return GpuClass(
+        capability=f"{capability:.1f}",
+        device=name,
+        memory_mb=int(_number(nested.get("GlobalMemoryMb")) or 0),
+        runtime=decode_runtime(int(supported)),
+        driver=_text(driver),
+        mig="MIG" in name or uuid.startswith("MIG-") or device.startswith("MIG-"),
+        devices=1,
+        machines=(machine,),
+    )
+
+
+def _grouped(devices: Iterable[GpuClass]) -> tuple[GpuClass, ...]:
+    groups: dict[GpuClass, list[GpuClass]] = defaultdict(list)
+    for device in devices:
+        groups[device.model_copy(update={"machines": ()})].append(device)
+    classes = [
+        alike.model_copy(
+            update={"devices": len(members), "machines": tuple(sorted({m for d in members for m in d.machines}))}
+        )
+        for alike, members in groups.items()
+    ]
+    return tuple(
+        sorted(classes, key=lambda c: (version_key(c.capability), c.device, version_key(c.runtime), c.memory_mb))
+    )
+
+
+def _number(value: object) -> float | None:
+    """A number out of an ad. Booleans are not numbers, and a string is taken only if it is one."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, str) and re.fullmatch(r"\d{1,6}(\.\d{1,3})?", value.strip()):
+        return float(value)
+    return None
+
+
+def _text(value: object) -> str | None:
+    if not isinstance(value, str):
+        return None
+    clean = "".join(c for c in value if c.isprintable()).strip()
+    return clean[:200] or None

@@ -1,0 +1,94 @@
+"""The rules that settle a tuple at planning. Each is certain, has a name, and leaves its reason in the plan.
+
+Rules run in this order, and the first that applies is recorded: no build exists, no slot can ever match, the
+environment has no CUDA solution.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from sweep import condor, render
+from sweep.config import Settings
+from sweep.cuda import driver_floor
+from sweep.match import Ask, Feasibility, Matcher
+from sweep.model import Cause, EnvironmentKey, EnvironmentState, PlannedEnvironment, PlannedTuple, VersionTuple
+from sweep.offer import Offer
+
+
+def settled(tuple_: VersionTuple, cause: Cause, rule: str, reason: str, evidence: str = "plan.json") -> PlannedTuple:
+    """A tuple that needs no job."""
+    return PlannedTuple(
+        id=tuple_.id, **tuple_.model_dump(), submitted=False, rule=rule, cause=cause, reason=reason, evidence=evidence
+    )
+
+
+def submitted(tuple_: VersionTuple) -> PlannedTuple:
+    """A tuple that no rule settles."""
+    return PlannedTuple(id=tuple_.id, **tuple_.model_dump(), submitted=True)
+
+
+def without_build(candidates: Iterable[VersionTuple], offers: Mapping[str, Offer]) -> dict[str, PlannedTuple]:
+    """Rule `no-build`: no CUDA build of this version says that it runs with this runtime."""
+    served: dict[EnvironmentKey, bool] = {}
+    found = {}
+    for tuple_ in candidates:
+        key, offer = tuple_.environment, offers[tuple_.framework]
+        if key not in served:
+            served[key] = offer.serves(key.version, key.cuda)
+        if not served[key]:
+            found[tuple_.id] = settled(tuple_, Cause.NO_BUILD, "no-build", offer.description(tuple_.version))
+    return found
+
+
+def without_slot(
+    candidates: Sequence[VersionTuple], settings: Settings, here: Path, deadline: datetime, matcher: Matcher
+) -> dict[str, PlannedTuple]:
+    """Tuples that no slot can ever match: the clause that rules all of them out is the reason."""
+    policy = settings.cuda.driver_policy
+    by_ask: dict[Ask, list[VersionTuple]] = defaultdict(list)
+    for tuple_ in candidates:
+        by_ask[Ask(tuple_.capability, driver_floor(tuple_.cuda, policy))].append(tuple_)
+    if not by_ask:
+        return {}
+    # One dry run of condor_submit gives the job ads of all distinct asks, exactly as a submission would.
+    text = "\n".join(
+        render.submit_file(alike[0], settings, here, int(deadline.timestamp()), ["/dev/null"])
+        for alike in by_ask.values()
+    )
+    answers: dict[Ask, Feasibility] = {
+        ask: matcher.feasibility(job, ask) for ask, job in zip(by_ask, condor.job_ads(text), strict=True)
+    }
+    return {
+        t.id: settled(t, Cause.NO_SUCH_SLOT, answer.rule or "no-willing-slot", answer.clause)
+        for ask, answer in answers.items()
+        if not answer.possible
+        for t in by_ask[ask]
+    }
+
+
+def without_environment(
+    candidates: Iterable[VersionTuple], environments: Mapping[str, PlannedEnvironment]
+) -> dict[str, PlannedTuple]:
+    """Rules `unsatisfiable` and `cpu-build`: the solver's answer settles every tuple of the environment."""
+    causes = {EnvironmentState.UNSATISFIABLE: Cause.UNSATISFIABLE, EnvironmentState.CPU_BUILD: Cause.CPU_BUILD}
+    found = {}
+    for tuple_ in candidates:
+        environment = environments[tuple_.environment.id]
+        if cause := causes.get(environment.state):
+            reason = _gist(environment.explanation or "")
+            if cause is Cause.CPU_BUILD:
+                reason = f"the solver takes the CPU build {environment.build}: {reason}"
+            evidence = f"environments/{environment.id}/explanation.txt"
+            found[tuple_.id] = settled(tuple_, cause, cause.value, reason, evidence)
+    return found
+
+
+def _gist(explanation: str) -> str:
+    """The lines of the solver's tree that name what is missing or in conflict, on one line."""
+    lines = [line.strip(" │├└─╰·\t") for line in explanation.splitlines()]
+    telling = [line for line in lines if "no candidates were found" in line.lower() or "conflict" in line.lower()]
+    return "; ".join(dict.fromkeys(telling or lines[:3]))[:300]

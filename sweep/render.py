@@ -1,0 +1,159 @@
+"""plan.json and templates -> the sweep's files and DAG.
+
+Every value that enters a submit file, a DAG or a shell script has been checked by its model (names, versions,
+capabilities: a safe alphabet; site commands: one printable line); paths are checked here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from sweep import condor, places
+from sweep.config import Settings
+from sweep.cuda import driver_floor
+from sweep.errors import ResultsError
+from sweep.files import write_atomic
+from sweep.framework import Framework, probe_file
+from sweep.model import Plan, VersionTuple
+
+# DAGMan cannot quote a script's path, and submit files give meaning to commas, quotes and dollars.
+_SAFE_PATH = re.compile(r"/[A-Za-z0-9_./=@%:~^+-]+")
+
+
+def safe_path(path: Path) -> str:
+    """A path as text, if it can stand unquoted in a DAG and a submit file.
+
+    Raises:
+        ResultsError: it holds a space or another character that they cannot carry.
+    """
+    if not _SAFE_PATH.fullmatch(str(path)):
+        raise ResultsError(
+            f"{str(path)!r} cannot be used in a DAG: only letters, digits and _ . / = @ % : ~ ^ + - may occur; "
+            "choose another directory with sweep.results"
+        )
+    return str(path)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader([places.templates(), places.dags()]),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - submit files and shell, not markup; values are validated instead
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["node"] = node_name
+    return environment
+
+
+def node_name(tuple_id: str) -> str:
+    """A tuple's name as a DAG node: DAGMan does not take dots."""
+    return tuple_id.replace(".", "_")
+
+
+def parent_dag(here: Path, python: Path) -> str:
+    """The text of the sweep's own copy of the parent DAG."""
+    return (
+        _environment()
+        .get_template("sweep.dag")
+        .render(here=safe_path(here), results=safe_path(here.parent), python=safe_path(python))
+    )
+
+
+def submit_file(tuple_: VersionTuple, settings: Settings, here: Path, deadline: int, inputs: Sequence[str]) -> str:
+    """The submit file of one tuple. `deadline` is in Unix seconds, `inputs` are paths to transfer."""
+    return _render_submit(_environment(), tuple_, settings, here, deadline, inputs)
+
+
+def _render_submit(
+    environment: Environment,
+    tuple_: VersionTuple,
+    settings: Settings,
+    here: Path,
+    deadline: int,
+    inputs: Sequence[str],
+) -> str:
+    retries = settings.limits.retries
+    other_machine = [f"TARGET.Machine =!= MachineAttrMachine{n}" for n in range(1, retries + 1)]
+    own = settings.resources.requirements
+    return environment.get_template("job.sub.j2").render(
+        tuple=tuple_,
+        here=safe_path(here),
+        inputs=inputs,
+        policy=settings.cuda.driver_policy.value,
+        floor=driver_floor(tuple_.cuda, settings.cuda.driver_policy),
+        mig=settings.gpus.mig,
+        minimum_memory=settings.gpus.minimum_memory,
+        resources=settings.resources,
+        limits=settings.limits,
+        requirements=[*other_machine, *([f"({own})"] if own else [])],
+        deadline=deadline,
+        submit={name: _submit_value(name, value) for name, value in settings.submit.items()},
+    )
+
+
+def _submit_value(name: str, value: str | int | float | bool) -> str:
+    """A site command's value: +Attributes are ClassAd expressions, so their strings are quoted."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and name.lower().startswith(("+", "my.")):
+        return condor.quoted(value)
+    return str(value)
+
+
+def write_sweep(
+    plan: Plan, settings: Settings, frameworks: dict[str, Framework], here: Path, installer_file: str
+) -> None:
+    """Write job.sh, the probes, a submit file per submitted tuple, and last of all tuples.dag.
+
+    tuples.dag is what the next step waits for, so it appears only when everything that it refers to is there.
+
+    Raises:
+        ResultsError: the sweep's directory cannot be written.
+    """
+    environment = _environment()
+    script = environment.get_template("job.sh.j2").render(
+        installer=settings.conda.installer,
+        installer_python=settings.conda.installer_python or "",
+        install_limit=settings.limits.install,
+        probe_limit=settings.limits.probe,
+    )
+    write_atomic(here / "job.sh", script, mode=0o755)
+    write_atomic(here / "probe" / "driver.py", (places.probes() / "driver.py").read_bytes())
+    for framework in frameworks.values():
+        source = probe_file(framework, settings)
+        write_atomic(here / "probe" / f"{framework.name}.py", source.read_bytes())
+    submitted = [VersionTuple.parse(t.id) for t in plan.tuples if t.submitted]
+    deadline = int(plan.deadline.timestamp())
+    for tuple_ in submitted:
+        inputs = transfer_inputs(tuple_, here, installer_file)
+        text = _render_submit(environment, tuple_, settings, here, deadline, inputs)
+        write_atomic(here / "tuples" / tuple_.id / "job.sub", text)
+    write_atomic(here / "tuples.dag", tuples_dag(plan, here, submitted))
+
+
+def tuples_dag(plan: Plan, here: Path, submitted: Sequence[VersionTuple]) -> str:
+    """The DAG of the submitted tuples."""
+    template = _environment().get_template("tuples.dag.j2")
+    return template.render(plan=plan, here=safe_path(here), tuples=submitted, deadline=int(plan.deadline.timestamp()))
+
+
+def transfer_inputs(tuple_: VersionTuple, here: Path, installer_file: str) -> list[str]:
+    """What a tuple's job takes along, as absolute paths."""
+    return [
+        f"{here}/probe/driver.py",
+        f"{here}/probe/{tuple_.framework}.py",
+        f"{here}/probe/{installer_file}",
+        f"{here}/environments/{tuple_.environment.id}/explicit.txt",
+    ]
+
+
+def settings_template(**values: Any) -> str:
+    """The text of a fresh sweep.toml."""
+    return _environment().get_template("sweep.toml.j2").render(**values)

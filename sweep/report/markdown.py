@@ -1,0 +1,78 @@
+"""compatibility.md: the matrices, the failures by cause, the pool and the funnel; short enough for a ticket."""
+
+from __future__ import annotations
+
+import re
+
+from tabulate import tabulate
+
+from sweep.model import Outcome, Outcomes
+from sweep.report import table
+
+
+def render(outcomes: Outcomes) -> str:
+    """The whole document."""
+    parts = ["# Which versions work on which GPUs", "", plain(table.headline(outcomes)), ""]
+    if outcomes.simulated:
+        parts += ["**The GPUs of this pool are simulated; the verdicts say nothing about real ones.**", ""]
+    parts += [plain(f"Note: {note}") + "\n" for note in outcomes.notes]
+    parts += [f"Driver policy: {outcomes.driver_policy}. {table.LEGEND}", ""]
+    for framework in table.frameworks(outcomes):
+        parts += [f"## {framework}", "", _matrix(outcomes, framework), ""]
+    parts += ["## What does not work, by cause", "", *_failures(outcomes)]
+    parts += ["## The pool", "", _pool(outcomes), ""]
+    parts += ["## The funnel", "", _funnel(outcomes), ""]
+    return "\n".join(parts)
+
+
+def plain(text: str) -> str:
+    """Text that came from elsewhere, so that Markdown and HTML show it as it is."""
+    text = " ".join(text.split())
+    return re.sub(r"([\\`*_{}\[\]<>#|&~!])", r"\\\1", text)
+
+
+def _matrix(outcomes: Outcomes, framework: str) -> str:
+    frame = table.matrix(outcomes, framework)
+    titles = [table.column_title(c, outcomes.pool.classes) for c in frame.columns]
+    rows = [[version, cuda, *cells] for (version, cuda), cells in zip(frame.index, frame.to_numpy(), strict=True)]
+    return tabulate(rows, headers=["version", "CUDA", *titles], tablefmt="github", disable_numparse=True)
+
+
+def _failures(outcomes: Outcomes) -> list[str]:
+    parts = []
+    for cause, alike in table.failures(outcomes).items():
+        parts += [f"### {cause.verdict}: {cause} ({len(alike)})", "", f"{cause.meaning.capitalize()}.", ""]
+        for same in _by_reason(alike):
+            files = ", ".join(dict.fromkeys(f"`{o.evidence.file}`" for o in same))
+            parts.append(f"- {_names(same)}: {plain(same[0].reason)} (evidence: {files})")
+        parts.append("")
+    return parts or ["Nothing: every tuple works.", ""]
+
+
+def _by_reason(outcomes: list[Outcome]) -> list[list[Outcome]]:
+    """Outcomes of one version that share a reason, together: one missing build explains eight capabilities."""
+    found: dict[tuple[str, str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault((outcome.framework, outcome.version, outcome.reason), []).append(outcome)
+    return list(found.values())
+
+
+def _names(outcomes: list[Outcome]) -> str:
+    return ", ".join(f"`{o.id}`" for o in outcomes)
+
+
+def _pool(outcomes: Outcomes) -> str:
+    rows = [
+        [c.capability, plain(c.device), c.devices, len(c.machines), f"{c.memory_mb} MiB", c.driver or "?", c.runtime]
+        for c in outcomes.pool.classes
+    ]
+    headers = ["capability", "device", "devices", "machines", "memory", "driver", "newest CUDA"]
+    text = tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+    for problem in outcomes.pool.problems:
+        text += f"\n\nNot usable: {plain(problem.slot)}: {plain(problem.problem)}"
+    return text
+
+
+def _funnel(outcomes: Outcomes) -> str:
+    rows = [[row.stage, row.count, row.detail] for row in outcomes.funnel]
+    return tabulate(rows, headers=["stage", "tuples", "of which"], tablefmt="github", disable_numparse=True)

@@ -1,0 +1,108 @@
+"""The tables on a terminal, or as plain lines where there is none (cron)."""
+
+from __future__ import annotations
+
+import sys
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sweep.model import Outcomes, Pool, Verdict
+from sweep.report import table
+
+_STYLES = {
+    Verdict.WORKS: "green",
+    Verdict.MATCH_FAILURE: "blue",
+    Verdict.RESOLVE_FAILURE: "yellow",
+    Verdict.GPU_FAILURE: "red",
+    Verdict.INCONCLUSIVE: "magenta",
+}
+_GLYPH_STYLES = {glyph: _STYLES[verdict] for verdict, glyph in table.GLYPHS.items()}
+_WIDTH_WITHOUT_TERMINAL = 160
+
+
+def console() -> Console:
+    """Standard output; wide where it is not a terminal, because nothing there wraps."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL, highlight=False, soft_wrap=False)
+
+
+def show(outcomes: Outcomes, where: str) -> None:
+    """Print matrices, failures, funnel and where the files are."""
+    out = console()
+    if outcomes.simulated:
+        out.print(Text("SIMULATED GPUs: the verdicts say nothing about real ones", style="bold reverse"))
+    for framework in table.frameworks(outcomes):
+        out.print(_matrix(outcomes, framework))
+    out.print(Text(table.LEGEND, style="dim"))
+    out.print()
+    out.print(_failures(outcomes))
+    out.print(_funnel(outcomes))
+    for note in outcomes.notes:
+        out.print(Text(f"note: {note}", style="bold"))
+    out.print(Text(table.headline(outcomes), style="bold"))
+    out.print(Text(f"tables: {where}"))
+
+
+def show_pool(pool: Pool) -> None:
+    """Print the GPU classes and the slots that cannot be used."""
+    out = console()
+    grid = _table(f"GPUs of {pool.collector}, {pool.taken:%Y-%m-%d %H:%M} UTC ({pool.slots} slots with GPUs)")
+    for title in ("capability", "device", "devices", "machines", "memory", "driver", "newest CUDA"):
+        grid.add_column(title, justify="right" if title in ("devices", "machines", "memory") else "left")
+    for c in pool.classes:
+        name = Text(c.device) + (Text("  MIG", style="cyan") if c.mig else Text())
+        count, machines, memory = str(c.devices), str(len(c.machines)), f"{c.memory_mb} MiB"
+        grid.add_row(c.capability, name, count, machines, memory, c.driver or "?", c.runtime)
+    out.print(grid)
+    for problem in pool.problems:
+        out.print(Text(f"not usable: {problem.slot}: {problem.problem}", style="yellow"))
+
+
+def _table(title: str) -> Table:
+    return Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+
+
+def _matrix(outcomes: Outcomes, framework: str) -> Table:
+    frame = table.matrix(outcomes, framework)
+    grid = _table(framework)
+    grid.add_column("version")
+    grid.add_column("CUDA")
+    for capability in frame.columns:
+        grid.add_column(table.column_title(capability, outcomes.pool.classes))
+    for (version, cuda), cells in zip(frame.index, frame.to_numpy(), strict=True):
+        grid.add_row(version, cuda, *(_styled(c) for c in cells))
+    return grid
+
+
+def _styled(cell: str) -> Text:
+    settled = cell.startswith("(")
+    style = _GLYPH_STYLES.get(cell.lstrip("(")[:1], "")
+    return Text(cell, style=f"dim {style}" if settled else style)
+
+
+def _failures(outcomes: Outcomes) -> Table:
+    """What was submitted and does not work; what was pruned is in the matrix and the funnel."""
+    grid = _table("What was tested and does not work")
+    for title in ("cause", "tuple", "reason", "evidence"):
+        grid.add_column(title, overflow="fold")
+    for cause, alike in table.failures(outcomes).items():
+        for outcome in (o for o in alike if o.submitted):
+            line = f":{outcome.evidence.line}" if outcome.evidence.line else ""
+            grid.add_row(
+                Text(cause.value, style=_STYLES[cause.verdict]),
+                outcome.id,
+                Text(outcome.reason),
+                Text(f"{outcome.evidence.file}{line}"),
+            )
+    return grid
+
+
+def _funnel(outcomes: Outcomes) -> Table:
+    grid = _table("The funnel")
+    for title in ("stage", "tuples", "of which"):
+        grid.add_column(title, justify="right" if title == "tuples" else "left")
+    for row in outcomes.funnel:
+        grid.add_row(row.stage, str(row.count), row.detail)
+    return grid

@@ -1,0 +1,1 @@
+"""The cause rules, as data."""

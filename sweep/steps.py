@@ -1,0 +1,76 @@
+"""The three steps that the parent DAG runs: plan, classify, report. Each reads files, writes files, and says little.
+
+A person can run each of them by hand, at any time and any number of times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sweep import events, sweeps
+from sweep.errors import SweepError
+from sweep.model import Outcomes, Plan
+from sweep.report import files
+from sweep.verdict import EVENTS, classify
+
+Say = Callable[[str], None]
+
+# After a removal the schedd writes the last events a moment after DAGMan has gone on; seconds.
+_PATIENCE = 20.0
+
+
+def plan_step(here: Path, say: Say) -> Plan:
+    """Plan the sweep; on failure leave word for the closing step.
+
+    Raises:
+        SweepError: whatever kept the plan from being made.
+    """
+    from sweep.plan import make_plan  # rattler and the pool are needed here only
+
+    try:
+        plan = make_plan(here, say)
+    except SweepError as error:
+        with contextlib.suppress(SweepError):  # an unwritable directory is what the error itself says
+            sweeps.note_failure(here, str(error))
+        raise
+    (here / sweeps.FAILURE).unlink(missing_ok=True)
+    return plan
+
+
+def classify_step(here: Path, returned: int | None) -> Outcomes:
+    """Classify and write outcomes.json. `returned` is what the tuples' DAG returned; negative if it was removed."""
+    if returned is not None and returned < 0:
+        _let_the_log_settle(here)
+    outcomes = classify(here)
+    files.write_outcomes(here, outcomes)
+    return outcomes
+
+
+def report_step(here: Path, dag_status: int | None, failed_nodes: int | None) -> Outcomes | None:
+    """Classify once more and write the tables; None when there is no plan to report on.
+
+    A sweep that ended as it should becomes `latest`. The two numbers are DAGMan's own, absent by hand.
+    """
+    try:
+        outcomes = classify_step(here, -1 if dag_status == 4 else None)
+    except SweepError as error:
+        why = sweeps.failure(here) if not (here / "plan.json").is_file() else str(error)
+        files.write_failure(here, why)
+        return None
+    files.write_tables(here, outcomes)
+    if dag_status == 0 and not failed_nodes:
+        files.point_latest(here)
+    return outcomes
+
+
+def _let_the_log_settle(here: Path) -> None:
+    """Wait until every job in the event log has ended, but not for ever."""
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        histories = events.read(here / EVENTS).histories.values()
+        if all(history.last.state.over for history in histories):
+            return
+        time.sleep(0.5)

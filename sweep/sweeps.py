@@ -1,0 +1,156 @@
+"""A sweep's life: made, submitted (or resumed), closed. One directory each, below the results directory."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sweep import condor, render
+from sweep.config import Settings
+from sweep.errors import AlreadyRunningError, BadFileError, ResultsError
+from sweep.files import read_model, write_atomic, write_model
+from sweep.framework import load_frameworks
+from sweep.model import Plan
+
+PARENT_DAG = "sweep.dag"
+FAILURE = "plan.failed"
+Say = Callable[[str], None]
+
+
+def new(settings: Settings) -> Path:
+    """Make the directory of a new sweep, with its settings and its copy of the parent DAG.
+
+    Raises:
+        ResultsError: the results directory cannot be written, or its path cannot stand in a DAG.
+        AlreadyRunningError: a sweep into the same results directory is in the queue.
+        SettingsError: a framework file is missing or wrong.
+        PoolError: the schedd does not answer.
+    """
+    results = Path(render.safe_path(settings.results.resolve()))
+    load_frameworks(settings)  # better now than in the DAG
+    with _only_one(results):
+        _refuse_a_second(results)
+        here = _fresh_directory(results)
+        write_model(here / "settings.json", settings)
+        write_atomic(here / PARENT_DAG, render.parent_dag(here, _python()))
+    return here
+
+
+def submit(here: Path) -> str:
+    """Submit a sweep, or resume an interrupted one: finished tuples are not repeated. Returns the job id.
+
+    Raises:
+        BadFileError: `here` is not a sweep's directory, or the sweep is finished.
+        AlreadyRunningError: this sweep, or another one into the same results directory, is in the queue.
+        ResultsError: the sweep's deadline has passed.
+        SubmitError: HTCondor refuses the DAG.
+    """
+    if not (here / PARENT_DAG).is_file():
+        raise BadFileError(f"{here} has no {PARENT_DAG}; `sweep new` makes a sweep's directory")
+    with _only_one(here.parent):
+        _refuse_a_second(here.parent)
+        submitted_before = (here / f"{PARENT_DAG}.condor.sub").exists()
+        if submitted_before and not list(here.glob(f"{PARENT_DAG}.rescue*")):
+            raise BadFileError(
+                f"the sweep in {here} was submitted before and left nothing to resume; `sweep submit` starts another"
+            )
+        _refuse_after_deadline(here)
+        condor.check_dag(here / PARENT_DAG)
+        return condor.submit_dag(here / PARENT_DAG, f"sweep {here.name}")
+
+
+def wait(here: Path, job: str, look: Callable[[], None], interval: float = 1.0) -> None:
+    """Wait until a sweep has left the queue, calling `look` every so often."""
+    while any(running["job"] == job for running in condor.running_sweeps(here.parent)):
+        look()
+        time.sleep(interval)
+    look()
+
+
+def newest(results: Path) -> Path:
+    """The directory of the newest sweep below a results directory.
+
+    Raises:
+        BadFileError: there is none.
+    """
+    found = sorted(p.parent for p in results.glob(f"*/{PARENT_DAG}") if not p.parent.is_symlink())
+    if not found:
+        raise BadFileError(f"no sweep below {results}; `sweep submit` starts one")
+    return found[-1]
+
+
+def note_failure(here: Path, why: str) -> None:
+    """Leave word for the closing step that planning failed."""
+    write_atomic(here / FAILURE, why + "\n")
+
+
+def failure(here: Path) -> str:
+    """Why there is no plan, in the words of the planning step, or as much as can be said without them."""
+    path = here / FAILURE
+    if path.is_file():
+        return f"planning failed: {path.read_text().strip()}"
+    return f"planning did not end; {here / 'plan.log'} has what it said"
+
+
+def _python() -> Path:
+    # Not resolved: the link inside a virtual environment is what makes Python find its packages.
+    return Path(sys.executable).absolute()
+
+
+def _refuse_a_second(results: Path) -> None:
+    for other in condor.running_sweeps(results):
+        raise AlreadyRunningError(
+            f"the sweep in {other['directory']} is in the queue as job {other['job']}; wait for it "
+            f"(`sweep status {other['directory']}`) or remove it (`condor_rm {other['job']}`)"
+        )
+
+
+def _refuse_after_deadline(here: Path) -> None:
+    if not (here / "plan.json").is_file():
+        return
+    plan = read_model(here / "plan.json", Plan, "sweep plan")
+    if plan.deadline <= datetime.now(UTC):
+        raise ResultsError(
+            f"the deadline of the sweep in {here} was {plan.deadline:%Y-%m-%d %H:%M} UTC, so no time is left to "
+            f"resume it; `sweep report {here}` writes its table from what there is, `sweep submit` starts another one"
+        )
+
+
+def _fresh_directory(results: Path) -> Path:
+    """A directory named after the time, in UTC so that names sort by age."""
+    for _ in range(5):
+        here = results / datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S")
+        try:
+            here.mkdir(parents=True)
+        except FileExistsError:
+            time.sleep(1)
+            continue
+        except OSError as error:
+            raise ResultsError(f"cannot make {here}: {error.strerror}; choose another sweep.results") from error
+        return here
+    raise ResultsError(f"cannot find a free name below {results}; are other sweeps being made all the time?")
+
+
+@contextlib.contextmanager
+def _only_one(results: Path) -> Iterator[None]:
+    """Hold the results directory's lock: two commands at the same moment must not both see an empty queue."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        handle = os.open(results / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ResultsError(f"cannot write below {results}: {error.strerror}; choose another sweep.results") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise AlreadyRunningError(f"another sweep command is at work in {results}; try again in a moment") from error
+    try:
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,335 @@
+"""Node history + probe result + plan -> verdict, cause and evidence per tuple. A pure function of files on disk.
+
+The event log says what happened to the job; the result says what the probe found; the plan says what was settled
+before. A verdict is never drawn from a missing file: without a usable result a tuple is inconclusive.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sweep import causes, events
+from sweep.events import EventLog, History, Job, JobState
+from sweep.files import read_model
+from sweep.model import (
+    Cause,
+    Evidence,
+    FunnelRow,
+    Outcome,
+    Outcomes,
+    Plan,
+    PlannedEnvironment,
+    PlannedTuple,
+    ProbeResult,
+    Rung,
+    RungOutcome,
+    RungRecord,
+    Verdict,
+)
+from sweep.results import Unusable, line_of, read_result
+
+EVENTS = "events.log"
+PLAN = "plan.json"
+OUTCOMES = "outcomes.json"
+EXCERPT_LIMIT = 400  # characters
+
+# HTCondor's hold codes for files that could not be transferred: output from the node, input to it.
+_TRANSFER_HOLDS = {"12", "13"}
+# Steps of the wrapper that concern the locked packages themselves, and not the node or the network.
+_PACKAGE_FAULTS = {"checksum", "corrupt", "count", "missing"}
+
+
+class Finding:
+    """A cause with its reason and evidence, and the rule and rung that led to it."""
+
+    def __init__(
+        self, cause: Cause, reason: str, evidence: Evidence, rule: str | None = None, rung: Rung | None = None
+    ) -> None:
+        self.cause, self.reason, self.evidence, self.rule, self.rung = cause, reason, evidence, rule, rung
+
+
+def classify(here: Path) -> Outcomes:
+    """The outcomes of the sweep in directory `here`, as far as its files go. The same files give the same answer.
+
+    Raises:
+        BadFileError: there is no usable plan.
+    """
+    plan = read_model(here / PLAN, Plan, "sweep plan")
+    log = events.read(here / EVENTS)
+    lines = events.last_lines(here / EVENTS)
+    environments = {e.id: e for e in plan.environments}
+    outcomes = [_outcome(here, plan, t, environments, log, lines) for t in plan.tuples]
+    notes = [log.problem] if log.problem else []
+    return Outcomes(
+        sweep=plan.sweep,
+        created=plan.created,
+        state=_state(plan, log),
+        simulated=plan.simulated,
+        driver_policy=plan.driver_policy,
+        pool=plan.pool,
+        funnel=_funnel(plan, outcomes),
+        gpu_hours=round(sum(o.gpu_seconds for o in outcomes) / 3600, 4),
+        notes=tuple(notes),
+        tuples=tuple(outcomes),
+    )
+
+
+def _state(plan: Plan, log: EventLog) -> Any:
+    if _past_deadline(plan, log):
+        return "deadline"
+    submitted = [t.id for t in plan.tuples if t.submitted]
+    over = all(t in log.histories and log.histories[t].last.state.over for t in submitted)
+    by_hand = any(not re.match(r"sweep:", h.last.removal) for h in log.histories.values() if h.last.removal)
+    return "complete" if over and not by_hand else "unfinished"
+
+
+def _past_deadline(plan: Plan, log: EventLog) -> bool:
+    return log.newest >= plan.deadline.timestamp()
+
+
+def _funnel(plan: Plan, outcomes: list[Outcome]) -> tuple[FunnelRow, ...]:
+    """Candidates, what each rule took out, what was submitted, and the verdicts of that; every tuple once."""
+    pruned = Counter(o.rule or "?" for o in outcomes if not o.submitted)
+    found = {v: Counter(o.cause for o in outcomes if o.submitted and o.verdict is v) for v in Verdict}
+    return (
+        FunnelRow(stage="candidates", count=len(outcomes)),
+        *(FunnelRow(stage=f"pruned: {rule}", count=count) for rule, count in pruned.most_common()),
+        FunnelRow(stage="submitted", count=sum(o.submitted for o in outcomes)),
+        *(
+            FunnelRow(
+                stage=f"verdict: {v}",
+                count=counts.total(),
+                detail=", ".join(f"{n} {c}" for c, n in counts.most_common()),
+            )
+            for v, counts in found.items()
+            if counts
+        ),
+    )
+
+
+# --------------------------------------------------------------------------- one tuple
+
+
+def _outcome(
+    here: Path,
+    plan: Plan,
+    planned: PlannedTuple,
+    environments: Mapping[str, PlannedEnvironment],
+    log: EventLog,
+    lines: Mapping[int, int],
+) -> Outcome:
+    history = log.histories.get(planned.id)
+    result: ProbeResult | Unusable | None = None
+    if not planned.submitted:
+        assert planned.cause is not None
+        evidence = Evidence(file=planned.evidence, excerpt=planned.reason)
+        finding = Finding(planned.cause, planned.reason, evidence, planned.rule)
+    elif history is None:
+        finding = _never_logged(plan, log)
+    else:
+        result = read_result(here / "tuples" / planned.id / "result.json", planned.id)
+        finding = _finding(here, plan, planned, history, result, lines)
+    environment = environments.get(f"{planned.framework}-{planned.version}-cuda{planned.cuda}")
+    return Outcome(
+        **planned.model_dump(include={"id", "framework", "version", "cuda", "capability", "submitted"}),
+        verdict=finding.cause.verdict,
+        cause=finding.cause,
+        reason=finding.reason,
+        rule=finding.rule,
+        rung=finding.rung,
+        evidence=finding.evidence,
+        build=environment.build if environment else None,
+        lock_sha256=environment.lock_sha256 if environment else None,
+        **_whereabouts(history, log.newest),
+    )
+
+
+def _whereabouts(history: History | None, now: int) -> dict[str, Any]:
+    """Where and how long a tuple ran, from the event log alone."""
+    if history is None or not history.jobs:
+        return {}
+    job, attempts = history.last, history.attempts
+    last = job.attempts[-1] if job.attempts else None
+    first_start = job.attempts[0].start if job.attempts else None
+    waited = (first_start if first_start is not None else job.ended or now) - job.submitted
+    return {
+        "attempts": len(attempts),
+        "machine": last.machine if last else None,
+        "device": last.device if last else None,
+        "driver": last.driver if last else None,
+        "queue_seconds": float(max(0, waited)),
+        "run_seconds": float(max(0, (last.end or now) - last.start)) if last else None,
+        "gpu_seconds": sum(a.gpu_seconds(now) for a in attempts),
+    }
+
+
+def _never_logged(plan: Plan, log: EventLog) -> Finding:
+    evidence = Evidence(file=EVENTS, excerpt="no event of this tuple")
+    if _past_deadline(plan, log):
+        return Finding(Cause.OVER_BUDGET, "the sweep's deadline came before this tuple was submitted", evidence)
+    return Finding(Cause.NO_RESULT, "the sweep was not run, or ended, before this tuple was submitted", evidence)
+
+
+def _finding(
+    here: Path,
+    plan: Plan,
+    planned: PlannedTuple,
+    history: History,
+    result: ProbeResult | Unusable,
+    lines: Mapping[int, int],
+) -> Finding:
+    job = history.last
+    logged = Evidence(file=EVENTS, line=lines.get(job.cluster), excerpt=_last_words(job))
+    if job.state is JobState.REMOVED:
+        return _removed(plan, job, logged)
+    if job.state is JobState.HELD:
+        code, subcode, reason = job.holds[-1]
+        return _held(str(code), str(subcode), reason, logged)
+    if not job.state.over:
+        return Finding(Cause.NO_RESULT, f"the job was still {job.state} when the log ended", logged)
+    if job.state is JobState.SIGNALLED or job.exit_code != 0:
+        return _infrastructure(here, planned, job, result, logged)
+    if isinstance(result, Unusable):
+        return Finding(Cause.NO_RESULT, f"the job exited 0, but {result.why}", logged)
+    return from_result(here, planned, result)
+
+
+def _last_words(job: Job) -> str:
+    if job.state is JobState.REMOVED:
+        return _clip(job.removal)
+    if job.state is JobState.EXITED:
+        return f"exit {job.exit_code}"
+    if job.state is JobState.SIGNALLED:
+        return f"signal {job.signal}"
+    return _clip(job.holds[-1][2]) if job.state is JobState.HELD else job.state.value
+
+
+def _removed(plan: Plan, job: Job, logged: Evidence) -> Finding:
+    """Removal by one of the sweep's own clauses, which its token names, or by a person."""
+    token = re.search(r"sweep:([a-z-]+)(?::(\d+))?(?::(\d+))?", job.removal)
+    kind = token[1] if token else ""
+    waited = (job.ended or job.submitted) - job.submitted
+    if kind == "never-matched":
+        return Finding(Cause.WAITED_OUT, f"no slot came free within {plan.queue_limit} s in the queue", logged, kind)
+    if kind == "idle-again":
+        return _idle_again(job, logged)
+    if kind == "run-limit":
+        return Finding(
+            Cause.NO_RESULT, f"the job ran past {plan.run_limit} s and was removed with its result", logged, kind
+        )
+    if token and kind == "held":
+        return _held(token[2] or "?", token[3] or "?", job.holds[-1][2] if job.holds else "", logged)
+    if kind == "deadline" or (job.ended or 0) >= plan.deadline.timestamp():
+        return Finding(
+            Cause.OVER_BUDGET,
+            f"the sweep's deadline came after {waited} s "
+            + (f"and {len(job.attempts)} start(s)" if job.attempts else "in the queue"),
+            logged,
+            "deadline",
+        )
+    return Finding(Cause.REMOVED, f"removed: {_clip(job.removal) or 'no reason given'}", logged)
+
+
+def _idle_again(job: Job, logged: Evidence) -> Finding:
+    how = job.attempts[-1].ended_by if job.attempts else None
+    if how == "requeued":
+        return Finding(
+            Cause.INFRASTRUCTURE, "the job failed on every machine that would take it, and no other came free", logged
+        )
+    why = _clip(job.evictions[-1]) if job.evictions else "no reason given"
+    return Finding(
+        Cause.EVICTED, f"evicted ({how or 'before it started'}: {why}) and not started again in time", logged
+    )
+
+
+def _held(code: str, subcode: str, reason: str, logged: Evidence) -> Finding:
+    cause = Cause.TRANSFER_FAILED if code in _TRANSFER_HOLDS else Cause.HELD
+    return Finding(cause, f"held with code {code}/{subcode}: {_clip(reason) or 'no reason given'}", logged)
+
+
+def _infrastructure(
+    here: Path, planned: PlannedTuple, job: Job, result: ProbeResult | Unusable, logged: Evidence
+) -> Finding:
+    end = f"exit code {job.exit_code}" if job.signal is None else f"signal {job.signal}"
+    reason = f"the job ended with {end} after {len(job.attempts)} attempt(s)"
+    if isinstance(result, ProbeResult):
+        broken = next((s for s in result.steps if not s.ok), None)
+        if broken is not None:
+            text = _clip(broken.message or "")
+            return Finding(
+                Cause.INFRASTRUCTURE,
+                f"{reason}: {broken.name}: {broken.kind or 'failed'}: {text}",
+                _in_result(here, planned, broken.message or broken.name),
+            )
+    return Finding(Cause.INFRASTRUCTURE, reason, logged)
+
+
+# --------------------------------------------------------------------------- the probe's ladder
+
+
+def from_result(here: Path, planned: PlannedTuple, result: ProbeResult) -> Finding:
+    """The verdict of a job that reached one: the first broken rung decides."""
+    broken = next((s for s in result.steps if not s.ok and s.name == "install"), None)
+    if broken is not None:
+        text = broken.message or broken.kind or "no message"
+        evidence = _in_result(here, planned, text)
+        if broken.kind in _PACKAGE_FAULTS:
+            return Finding(Cause.INSTALL_FAILED, f"{broken.kind}: {_clip(text)}", evidence, f"install-{broken.kind}")
+        return Finding(Cause.INFRASTRUCTURE, f"install: {broken.kind}: {_clip(text)}", evidence)
+    if result.state != "done":
+        return Finding(Cause.NO_RESULT, "the wrapper did not reach its end", _in_result(here, planned, "running"))
+    climbed = {record.rung: record for record in result.rungs}
+    for rung in Rung:
+        record = climbed.get(rung)
+        if rung is Rung.JIT or (record is not None and record.outcome is RungOutcome.PASSED):
+            continue
+        if record is None or record.outcome in (RungOutcome.SKIPPED, RungOutcome.RUNNING):
+            return Finding(
+                Cause.NO_RESULT, f"rung {rung} did not end", _in_result(here, planned, f"{rung}"), rung=rung
+            )
+        return _broken(here, planned, result, record)
+    return _all_passed(here, planned, result, climbed.get(Rung.JIT))
+
+
+def _broken(here: Path, planned: PlannedTuple, result: ProbeResult, record: RungRecord) -> Finding:
+    rung = record.rung
+    said = f"{record.exception}: {record.message or ''}" if record.exception else record.message or ""
+    evidence = _in_result(here, planned, record.message or rung.value)
+    if record.outcome is RungOutcome.CRASHED:
+        return Finding(Cause.CRASHED, f"{rung}: killed by signal {record.signal}", evidence, "signal", rung)
+    if record.outcome is RungOutcome.HUNG:
+        return Finding(Cause.HUNG, f"{rung}: no end after {record.seconds:.0f} s", evidence, "time-limit", rung)
+    found = causes.find(rung, said, result.stderr)
+    if found.cause is None:
+        return Finding(Cause.NO_RESULT, f"{rung}: no rule knows this failure: {_clip(said)}", evidence, rung=rung)
+    evidence = evidence.model_copy(update={"excerpt": _clip(found.line or said)})
+    return Finding(found.cause, f"{rung}: {_clip(found.line or said)}", evidence, found.rule, rung)
+
+
+def _all_passed(here: Path, planned: PlannedTuple, result: ProbeResult, jit: RungRecord | None) -> Finding:
+    """Works, if it was on a GPU of the tuple's own capability; a result from another one proves nothing."""
+    seen = result.framework.capability if result.framework else None
+    if seen != planned.capability:
+        evidence = _in_result(here, planned, "capability")
+        return Finding(Cause.INFRASTRUCTURE, f"the probe ran on a GPU of capability {seen or 'unknown'}", evidence)
+    if jit is not None and jit.outcome is RungOutcome.PASSED:
+        evidence = _in_result(here, planned, Rung.JIT.value).model_copy(update={"excerpt": "every rung passed"})
+        return Finding(Cause.ALL_RUNGS, "every rung passed", evidence)
+    why = _clip((jit.message or jit.outcome.value) if jit else "not tried")
+    evidence = _in_result(here, planned, (jit.message if jit else None) or Rung.JIT.value)
+    return Finding(Cause.NO_JIT, f"kernels run; jit: {why}", evidence, rung=Rung.JIT)
+
+
+def _in_result(here: Path, planned: PlannedTuple, text: str) -> Evidence:
+    name = f"tuples/{planned.id}/result.json"
+    return Evidence(file=name, line=line_of(here / name, text), excerpt=_clip(text))
+
+
+def _clip(text: str) -> str:
+    """One line, of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= EXCERPT_LIMIT else line[: EXCERPT_LIMIT - 1] + "…"
