@@ -13,7 +13,7 @@ from sweep.errors import SweepError
 
 if TYPE_CHECKING:
     from sweep.config import Settings
-    from sweep.model import Plan
+    from sweep.schema import Plan
 
 DIRECTORY = click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
 SWEEP_DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, exists=True, path_type=Path))
@@ -184,8 +184,8 @@ def _watch(here: Path, job: str) -> None:
 
 def _show(here: Path) -> None:
     from sweep.files import read_model
-    from sweep.model import Outcomes
     from sweep.report.terminal import show
+    from sweep.schema import Outcomes
 
     show(read_model(here / "outcomes.json", Outcomes, "sweep classify"), f"{here}/compatibility.md .csv .json")
 

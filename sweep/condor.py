@@ -161,30 +161,25 @@ def check_dag(dag: Path) -> None:
         raise SubmitError(f"condor_dag_checker refuses {dag}:\n{(done.stdout + done.stderr).strip()}")
 
 
-def job_ads(submit_text: str) -> list[Any]:
-    """The job ads that a submit description makes, without submitting anything.
+def job_ad(submit_text: str) -> Any:
+    """The job ad that a submit description makes, without submitting anything.
 
     Raises:
         SubmitError: condor_submit does not accept the description.
     """
     import classad2
 
-    _bindings()
     done = _run("condor_submit", ["-dry-run", "-", "-"], input=submit_text)
     if done.returncode:
         raise SubmitError(f"condor_submit does not accept the tuples' submit file:\n{done.stderr.strip()}")
-    ads: list[Any] = []
-    current = None
-    for line in done.stdout.splitlines():
+    # A dry run prints the ad twice, for machines and for people; the first is what would be sent.
+    lines = done.stdout.split("** Proc")[0].splitlines()
+    ad = classad2.ClassAd()
+    for line in lines:
         name, equals, value = line.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name.strip()):
-            current = None
-            continue
-        if current is None:
-            current = classad2.ClassAd()
-            ads.append(current)
-        current[name.strip()] = classad2.ExprTree(value)
-    return ads
+        if equals and re.fullmatch(r"[A-Za-z_]\w*", name):
+            ad[name] = classad2.ExprTree(value)
+    return ad
 
 
 def _one_line(error: BaseException) -> str:

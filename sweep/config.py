@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from sweep import places
 from sweep.cuda import DriverPolicy, in_order
 from sweep.errors import SettingsError
 from sweep.model import Capability, Name, Runtime, Version
@@ -150,6 +151,7 @@ class CondaSettings(Table):
     """Where builds come from and how environments reach the execute node."""
 
     channels: list[PlainLine] = Field(default=["conda-forge"], min_length=1)
+    cache: Path | None = None
     installer: Literal["micromamba", "rattler"] = "micromamba"
     installer_python: PlainLine | None = None
     offline: bool = False
@@ -259,10 +261,12 @@ def load(path: Path) -> Settings:
         raise SettingsError(f"{path}: {clash[0]} belongs into the [sweep] table")
     settings = validated(Settings, {**data, **table}, path)
     here = path.resolve().parent
+    cache = here / settings.conda.cache.expanduser() if settings.conda.cache else places.cache_dir()
     return settings.model_copy(
         update={
             "results": here / settings.results.expanduser(),
             "framework_files": settings.framework_files and here / settings.framework_files.expanduser(),
+            "conda": settings.conda.model_copy(update={"cache": cache}),
         }
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sweep import events
 from sweep.files import read_model
-from sweep.model import Plan
+from sweep.schema import Plan
 from sweep.sweeps import FAILURE
 from sweep.verdict import EVENTS, PLAN
 

@@ -33,9 +33,19 @@ def probes() -> Path:
     return PACKAGE / "probe"
 
 
-def user_cache() -> Path:
-    """Where downloads that outlive a sweep are kept: $SWEEP_CACHE, or the user's own cache directory."""
+def checkout() -> Path | None:
+    """The checkout that this package is run from, or None for an installed package."""
+    root = PACKAGE.parent
+    return root if (root / "pyproject.toml").is_file() else None
+
+
+def cache_dir() -> Path:
+    """Where downloads and whatever can be made again are kept: absolute, not created here.
+
+    `SWEEP_CACHE` decides when it is set; else a checkout keeps its cache inside itself, and an installed
+    package uses the home directory.
+    """
     if chosen := os.environ.get("SWEEP_CACHE"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "compatibility-sweeper"
+        return Path(chosen).expanduser().absolute()
+    root = checkout()
+    return root / ".cache" if root else Path.home() / ".cache" / "compatibility-sweeper"

@@ -18,9 +18,10 @@ from sweep.files import read_model, write_model
 from sweep.framework import load_frameworks
 from sweep.installer import INSTALLERS
 from sweep.match import Matcher
-from sweep.model import ChannelSnapshot, Plan, Pool, VersionTuple
+from sweep.model import Pool, VersionTuple
 from sweep.offer import Offer, make_offer
 from sweep.resolve import resolve
+from sweep.schema import ChannelSnapshot, Plan
 
 PLAN = "plan.json"
 TUPLES_DAG = "tuples.dag"
@@ -51,7 +52,7 @@ def make_plan(here: Path, say: Say) -> Plan:
     say(f"pool: {sum(c.devices for c in snapshot.classes)} GPUs in {len(snapshot.classes)} classes")
 
     channels = Channels(
-        places.user_cache(),
+        settings.conda.cache or places.cache_dir(),
         settings.node.platform,
         offline=settings.conda.offline,
         solve_limit=settings.conda.solve_limit,
@@ -62,9 +63,10 @@ def make_plan(here: Path, say: Say) -> Plan:
 
     created = datetime.now(UTC).replace(microsecond=0)
     deadline = created + timedelta(seconds=settings.limits.deadline)
+    render.write_common(settings, frameworks, here)
     settled = prune.without_build(candidates, offers)
     rest = [c for c in candidates if c.id not in settled]
-    settled |= prune.without_slot(rest, settings, here, deadline, Matcher(ads, snapshot.classes))
+    settled |= prune.without_slot(rest, settings, here, Matcher(ads, snapshot.classes))
     rest = [c for c in rest if c.id not in settled]
     say(f"pruned: {len(settled)} tuples by metadata and pool; resolving the environments of the other {len(rest)}")
 
@@ -93,7 +95,7 @@ def make_plan(here: Path, say: Say) -> Plan:
         tuples=planned,
     )
     write_model(here / PLAN, plan)
-    render.write_sweep(plan, settings, frameworks, here, installer_file)
+    render.write_tuples(plan, settings, here, installer_file)
     return plan
 
 

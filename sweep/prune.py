@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 from sweep import condor, render
 from sweep.config import Settings
 from sweep.cuda import driver_floor
 from sweep.match import Ask, Feasibility, Matcher
-from sweep.model import Cause, EnvironmentKey, EnvironmentState, PlannedEnvironment, PlannedTuple, VersionTuple
+from sweep.model import Cause, EnvironmentKey, VersionTuple
 from sweep.offer import Offer
+from sweep.schema import EnvironmentState, PlannedEnvironment, PlannedTuple
 
 
 def settled(tuple_: VersionTuple, cause: Cause, rule: str, reason: str, evidence: str = "plan.json") -> PlannedTuple:
@@ -45,23 +45,18 @@ def without_build(candidates: Iterable[VersionTuple], offers: Mapping[str, Offer
 
 
 def without_slot(
-    candidates: Sequence[VersionTuple], settings: Settings, here: Path, deadline: datetime, matcher: Matcher
+    candidates: Sequence[VersionTuple], settings: Settings, here: Path, matcher: Matcher
 ) -> dict[str, PlannedTuple]:
     """Tuples that no slot can ever match: the clause that rules all of them out is the reason."""
     policy = settings.cuda.driver_policy
     by_ask: dict[Ask, list[VersionTuple]] = defaultdict(list)
     for tuple_ in candidates:
         by_ask[Ask(tuple_.capability, driver_floor(tuple_.cuda, policy))].append(tuple_)
-    if not by_ask:
-        return {}
-    # One dry run of condor_submit gives the job ads of all distinct asks, exactly as a submission would.
-    text = "\n".join(
-        render.submit_file(alike[0], settings, here, int(deadline.timestamp()), ["/dev/null"])
-        for alike in by_ask.values()
-    )
-    answers: dict[Ask, Feasibility] = {
-        ask: matcher.feasibility(job, ask) for ask, job in zip(by_ask, condor.job_ads(text), strict=True)
-    }
+    answers: dict[Ask, Feasibility] = {}
+    for ask, alike in by_ask.items():
+        # A dry run of condor_submit gives the job's ad exactly as a submission would.
+        text = render.dry_submit_file(alike[0], settings, here)
+        answers[ask] = matcher.feasibility(condor.job_ad(text), ask)
     return {
         t.id: settled(t, Cause.NO_SUCH_SLOT, answer.rule or "no-willing-slot", answer.clause)
         for ask, answer in answers.items()

@@ -19,7 +19,8 @@ from sweep.cuda import driver_floor
 from sweep.errors import ResultsError
 from sweep.files import write_atomic
 from sweep.framework import Framework, probe_file
-from sweep.model import Plan, VersionTuple
+from sweep.model import VersionTuple
+from sweep.schema import Plan
 
 # DAGMan cannot quote a script's path, and submit files give meaning to commas, quotes and dollars.
 _SAFE_PATH = re.compile(r"/[A-Za-z0-9_./=@%:~^+-]+")
@@ -66,25 +67,27 @@ def parent_dag(here: Path, python: Path) -> str:
     )
 
 
-def submit_file(tuple_: VersionTuple, settings: Settings, here: Path, deadline: int, inputs: Sequence[str]) -> str:
-    """The submit file of one tuple. `deadline` is in Unix seconds, `inputs` are paths to transfer."""
-    return _render_submit(_environment(), tuple_, settings, here, deadline, inputs)
+def dry_submit_file(tuple_: VersionTuple, settings: Settings, here: Path) -> str:
+    """A tuple's submit description for a dry run, before its files exist."""
+    return _submit_file(_environment(), tuple_, settings, here, here, [])
 
 
-def _render_submit(
+def _submit_file(
     environment: Environment,
     tuple_: VersionTuple,
     settings: Settings,
     here: Path,
-    deadline: int,
+    directory: Path,
     inputs: Sequence[str],
 ) -> str:
+    """The submit file of one tuple; `inputs` are paths to transfer."""
     retries = settings.limits.retries
     other_machine = [f"TARGET.Machine =!= MachineAttrMachine{n}" for n in range(1, retries + 1)]
     own = settings.resources.requirements
     return environment.get_template("job.sub.j2").render(
         tuple=tuple_,
         here=safe_path(here),
+        directory=safe_path(directory),
         inputs=inputs,
         policy=settings.cuda.driver_policy.value,
         floor=driver_floor(tuple_.cuda, settings.cuda.driver_policy),
@@ -93,7 +96,6 @@ def _render_submit(
         resources=settings.resources,
         limits=settings.limits,
         requirements=[*other_machine, *([f"({own})"] if own else [])],
-        deadline=deadline,
         submit={name: _submit_value(name, value) for name, value in settings.submit.items()},
     )
 
@@ -107,10 +109,31 @@ def _submit_value(name: str, value: str | int | float | bool) -> str:
     return str(value)
 
 
-def write_sweep(
-    plan: Plan, settings: Settings, frameworks: dict[str, Framework], here: Path, installer_file: str
-) -> None:
-    """Write job.sh, the probes, a submit file per submitted tuple, and last of all tuples.dag.
+def write_common(settings: Settings, frameworks: dict[str, Framework], here: Path) -> None:
+    """Write what all tuples share: job.sh and the probes, as they are now, so that a later run finds the same.
+
+    Raises:
+        ResultsError: the sweep's directory cannot be written.
+    """
+    script = (
+        _environment()
+        .get_template("job.sh.j2")
+        .render(
+            installer=settings.conda.installer,
+            installer_python=settings.conda.installer_python or "",
+            install_limit=settings.limits.install,
+            probe_limit=settings.limits.probe,
+        )
+    )
+    write_atomic(here / "job.sh", script, mode=0o755)
+    write_atomic(here / "probe" / "driver.py", (places.probes() / "driver.py").read_bytes())
+    for framework in frameworks.values():
+        source = probe_file(framework, settings)
+        write_atomic(here / "probe" / f"{framework.name}.py", source.read_bytes())
+
+
+def write_tuples(plan: Plan, settings: Settings, here: Path, installer_file: str) -> None:
+    """Write a submit file per submitted tuple, and last of all tuples.dag.
 
     tuples.dag is what the next step waits for, so it appears only when everything that it refers to is there.
 
@@ -118,23 +141,12 @@ def write_sweep(
         ResultsError: the sweep's directory cannot be written.
     """
     environment = _environment()
-    script = environment.get_template("job.sh.j2").render(
-        installer=settings.conda.installer,
-        installer_python=settings.conda.installer_python or "",
-        install_limit=settings.limits.install,
-        probe_limit=settings.limits.probe,
-    )
-    write_atomic(here / "job.sh", script, mode=0o755)
-    write_atomic(here / "probe" / "driver.py", (places.probes() / "driver.py").read_bytes())
-    for framework in frameworks.values():
-        source = probe_file(framework, settings)
-        write_atomic(here / "probe" / f"{framework.name}.py", source.read_bytes())
     submitted = [VersionTuple.parse(t.id) for t in plan.tuples if t.submitted]
-    deadline = int(plan.deadline.timestamp())
     for tuple_ in submitted:
         inputs = transfer_inputs(tuple_, here, installer_file)
-        text = _render_submit(environment, tuple_, settings, here, deadline, inputs)
-        write_atomic(here / "tuples" / tuple_.id / "job.sub", text)
+        directory = here / "tuples" / tuple_.id
+        text = _submit_file(environment, tuple_, settings, here, directory, inputs)
+        write_atomic(directory / "job.sub", text)
     write_atomic(here / "tuples.dag", tuples_dag(plan, here, submitted))
 
 

@@ -13,8 +13,9 @@ from sweep.config import Settings
 from sweep.cuda import driver_floor, version_key
 from sweep.files import write_atomic
 from sweep.framework import Framework
-from sweep.model import EnvironmentKey, EnvironmentState, PlannedEnvironment, VersionTuple
+from sweep.model import EnvironmentKey, VersionTuple
 from sweep.offer import Offer
+from sweep.schema import EnvironmentState, PlannedEnvironment
 
 
 def virtual_packages(settings: Settings, runtime: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sweep.model import ProbeResult
+from sweep.schema import ProbeResult
 
 SIZE_LIMIT = 1_000_000  # bytes; an honest result has a few thousand
 
@@ -47,12 +47,10 @@ def read_result(path: Path, tuple_id: str) -> ProbeResult | Unusable:
 
 def line_of(path: Path, text: str) -> int | None:
     """The line of a JSON file on which a string value begins, counted from 1."""
-    needle = json.dumps(text, ensure_ascii=False)[1:60].rstrip('"\\')
-    if not needle:
-        return None
+    needles = {json.dumps(text, ensure_ascii=ascii_only)[1:60].rstrip('"\\') for ascii_only in (True, False)} - {""}
     try:
         with path.open(encoding="utf-8", errors="replace") as lines:
-            return next((n for n, line in enumerate(lines, 1) if needle in line), None)
+            return next((n for n, line in enumerate(lines, 1) if any(needle in line for needle in needles)), None)
     except OSError:
         return None
 

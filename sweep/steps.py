@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sweep import events, sweeps
 from sweep.errors import SweepError
-from sweep.model import Outcomes, Plan
 from sweep.report import files
+from sweep.schema import Outcomes, Plan
 from sweep.verdict import EVENTS, classify
 
 Say = Callable[[str], None]

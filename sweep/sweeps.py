@@ -16,7 +16,7 @@ from sweep.config import Settings
 from sweep.errors import AlreadyRunningError, BadFileError, ResultsError
 from sweep.files import read_model, write_atomic, write_model
 from sweep.framework import load_frameworks
-from sweep.model import Plan
+from sweep.schema import Plan
 
 PARENT_DAG = "sweep.dag"
 FAILURE = "plan.failed"

@@ -15,8 +15,9 @@ from typing import Any
 from sweep import causes, events
 from sweep.events import EventLog, History, Job, JobState
 from sweep.files import read_model
-from sweep.model import (
-    Cause,
+from sweep.model import Cause, Rung, Verdict
+from sweep.results import Unusable, line_of, read_result
+from sweep.schema import (
     Evidence,
     FunnelRow,
     Outcome,
@@ -25,12 +26,9 @@ from sweep.model import (
     PlannedEnvironment,
     PlannedTuple,
     ProbeResult,
-    Rung,
     RungOutcome,
     RungRecord,
-    Verdict,
 )
-from sweep.results import Unusable, line_of, read_result
 
 EVENTS = "events.log"
 PLAN = "plan.json"

@@ -10,8 +10,8 @@ from typing import Any
 
 from sweep.errors import ResultsError
 from sweep.files import write_atomic, write_model
-from sweep.model import Outcomes
 from sweep.report import markdown, table
+from sweep.schema import Outcomes
 
 TABLE_SCHEMA = "sweep.table/1"
 

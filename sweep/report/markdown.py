@@ -6,8 +6,8 @@ import re
 
 from tabulate import tabulate
 
-from sweep.model import Outcome, Outcomes
 from sweep.report import table
+from sweep.schema import Outcomes
 
 
 def render(outcomes: Outcomes) -> str:
@@ -19,6 +19,8 @@ def render(outcomes: Outcomes) -> str:
     parts += [f"Driver policy: {outcomes.driver_policy}. {table.LEGEND}", ""]
     for framework in table.frameworks(outcomes):
         parts += [f"## {framework}", "", _matrix(outcomes, framework), ""]
+        if unbuilt := table.never_built(outcomes, framework):
+            parts += [plain(unbuilt), ""]
     parts += ["## What does not work, by cause", "", *_failures(outcomes)]
     parts += ["## The pool", "", _pool(outcomes), ""]
     parts += ["## The funnel", "", _funnel(outcomes), ""]
@@ -39,26 +41,14 @@ def _matrix(outcomes: Outcomes, framework: str) -> str:
 
 
 def _failures(outcomes: Outcomes) -> list[str]:
-    parts = []
-    for cause, alike in table.failures(outcomes).items():
-        parts += [f"### {cause.verdict}: {cause} ({len(alike)})", "", f"{cause.meaning.capitalize()}.", ""]
-        for same in _by_reason(alike):
-            files = ", ".join(dict.fromkeys(f"`{o.evidence.file}`" for o in same))
-            parts.append(f"- {_names(same)}: {plain(same[0].reason)} (evidence: {files})")
-        parts.append("")
-    return parts or ["Nothing: every tuple works.", ""]
-
-
-def _by_reason(outcomes: list[Outcome]) -> list[list[Outcome]]:
-    """Outcomes of one version that share a reason, together: one missing build explains eight capabilities."""
-    found: dict[tuple[str, str, str], list[Outcome]] = {}
-    for outcome in outcomes:
-        found.setdefault((outcome.framework, outcome.version, outcome.reason), []).append(outcome)
-    return list(found.values())
-
-
-def _names(outcomes: list[Outcome]) -> str:
-    return ", ".join(f"`{o.id}`" for o in outcomes)
+    parts: list[str] = []
+    last = None
+    for group in table.failures(outcomes):
+        if group.cause is not last:
+            parts += ["", f"### {group.cause.verdict}: {group.cause}", "", f"{group.cause.meaning.capitalize()}.", ""]
+            last = group.cause
+        parts.append(f"- `{group.name}`: {plain(group.outcomes[0].reason)} (`{group.evidence}`)")
+    return [*parts[1:], ""] if parts else ["Nothing: every tuple works.", ""]
 
 
 def _pool(outcomes: Outcomes) -> str:

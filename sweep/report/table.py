@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import pandas as pd
 
 from sweep.cuda import version_key
-from sweep.model import Cause, GpuClass, Outcome, Outcomes, Verdict
+from sweep.model import Cause, GpuClass, Verdict
+from sweep.schema import Outcome, Outcomes
 
 GLYPHS: Final = {
     Verdict.WORKS: "✓",
@@ -47,18 +49,34 @@ def frameworks(outcomes: Outcomes) -> list[str]:
 
 
 def matrix(outcomes: Outcomes, framework: str) -> pd.DataFrame:
-    """Version and CUDA runtime down, capability across, a cell's words inside; newest version first."""
-    chosen = [o for o in outcomes.tuples if o.framework == framework]
+    """Version and CUDA runtime down, capability across, a cell's words inside; in the order of the plan.
+
+    Rows without any build are left to `never_built`: they would say the same thing in every cell.
+    """
+    built = [o for o in outcomes.tuples if o.framework == framework and o.cause is not Cause.NO_BUILD]
     table = pd.DataFrame(
         {
-            "version": [o.version for o in chosen],
-            "CUDA": [o.cuda for o in chosen],
-            "capability": [o.capability for o in chosen],
-            "cell": [cell(o) for o in chosen],
+            "version": [o.version for o in built],
+            "CUDA": [o.cuda for o in built],
+            "capability": [o.capability for o in built],
+            "cell": [cell(o) for o in built],
         }
     ).pivot(index=["version", "CUDA"], columns="capability", values="cell")
-    rows = list(dict.fromkeys((o.version, o.cuda) for o in chosen))
-    return table.reindex(index=pd.MultiIndex.from_tuples(rows), columns=sorted(table.columns, key=version_key))
+    rows = list(dict.fromkeys((o.version, o.cuda) for o in built))
+    columns = sorted(table.columns, key=version_key)
+    return table.reindex(index=pd.MultiIndex.from_tuples(rows, names=["version", "CUDA"]), columns=columns)
+
+
+def never_built(outcomes: Outcomes, framework: str) -> str:
+    """The (version, CUDA) pairs that have no build, in one sentence; empty when there is none."""
+    pairs: dict[str, list[str]] = {}
+    for o in outcomes.tuples:
+        if o.framework == framework and o.cause is Cause.NO_BUILD:
+            runtimes = pairs.setdefault(o.version, [])
+            if o.cuda not in runtimes:
+                runtimes.append(o.cuda)
+    said = "; ".join(f"{version} for CUDA {', '.join(runtimes)}" for version, runtimes in pairs.items())
+    return f"(△ no-build) on every GPU: {said}" if said else ""
 
 
 def column_title(capability: str, classes: tuple[GpuClass, ...]) -> str:
@@ -67,14 +85,36 @@ def column_title(capability: str, classes: tuple[GpuClass, ...]) -> str:
     return f"sm{capability.replace('.', '')} ×{devices}"
 
 
-def failures(outcomes: Outcomes) -> dict[Cause, list[Outcome]]:
-    """Everything submitted that does not simply work, by cause; verdict by verdict."""
-    found: dict[Cause, list[Outcome]] = {}
-    for cause in Cause:
-        alike = [o for o in outcomes.tuples if o.cause is cause and o.cause is not Cause.ALL_RUNGS]
-        if alike:
-            found[cause] = alike
-    return found
+@dataclass(frozen=True)
+class Group:
+    """Outcomes of one environment with the same cause on the same rung; they differ in capability only."""
+
+    cause: Cause
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def name(self) -> str:
+        """`pytorch-2.8-cuda12.9 sm60 sm70`: enough to write every tuple's id."""
+        first = self.outcomes[0]
+        return f"{first.framework}-{first.version}-cuda{first.cuda} " + " ".join(
+            f"sm{o.capability.replace('.', '')}" for o in self.outcomes
+        )
+
+    @property
+    def evidence(self) -> str:
+        """Where to look: the first one's file and line; the others' are beside it."""
+        first = self.outcomes[0].evidence
+        return f"{first.file}:{first.line}" if first.line else first.file
+
+
+def failures(outcomes: Outcomes) -> list[Group]:
+    """Everything that does not simply work, by cause, grouped so that each failure is told once."""
+    found: dict[tuple[Cause, str, str | None, str | None], list[Outcome]] = {}
+    for o in sorted(outcomes.tuples, key=lambda o: list(Cause).index(o.cause)):
+        if o.cause is not Cause.ALL_RUNGS:
+            key = (o.cause, f"{o.framework}-{o.version}-{o.cuda}", o.rung, o.rule)
+            found.setdefault(key, []).append(o)
+    return [Group(key[0], tuple(alike)) for key, alike in found.items()]
 
 
 def headline(outcomes: Outcomes) -> str:

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sweep.model import Outcomes, Pool, Verdict
+from sweep.model import Pool, Verdict
 from sweep.report import table
+from sweep.schema import Outcomes
 
 _STYLES = {
     Verdict.WORKS: "green",
@@ -20,7 +21,8 @@ _STYLES = {
     Verdict.INCONCLUSIVE: "magenta",
 }
 _GLYPH_STYLES = {glyph: _STYLES[verdict] for verdict, glyph in table.GLYPHS.items()}
-_WIDTH_WITHOUT_TERMINAL = 160
+_WIDTH_WITHOUT_TERMINAL = 190
+_REASON_LIMIT = 200  # characters; outcomes.json and the Markdown have it whole
 
 
 def console() -> Console:
@@ -35,6 +37,9 @@ def show(outcomes: Outcomes, where: str) -> None:
         out.print(Text("SIMULATED GPUs: the verdicts say nothing about real ones", style="bold reverse"))
     for framework in table.frameworks(outcomes):
         out.print(_matrix(outcomes, framework))
+        if unbuilt := table.never_built(outcomes, framework):
+            out.print(Text(f" {unbuilt}", style="dim"))
+        out.print()
     out.print(Text(table.LEGEND, style="dim"))
     out.print()
     out.print(_failures(outcomes))
@@ -85,17 +90,15 @@ def _styled(cell: str) -> Text:
 def _failures(outcomes: Outcomes) -> Table:
     """What was submitted and does not work; what was pruned is in the matrix and the funnel."""
     grid = _table("What was tested and does not work")
-    for title in ("cause", "tuple", "reason", "evidence"):
-        grid.add_column(title, overflow="fold")
-    for cause, alike in table.failures(outcomes).items():
-        for outcome in (o for o in alike if o.submitted):
-            line = f":{outcome.evidence.line}" if outcome.evidence.line else ""
-            grid.add_row(
-                Text(cause.value, style=_STYLES[cause.verdict]),
-                outcome.id,
-                Text(outcome.reason),
-                Text(f"{outcome.evidence.file}{line}"),
-            )
+    grid.add_column("cause")
+    grid.add_column("tuples", overflow="fold", min_width=24, ratio=2)
+    grid.add_column("reason", overflow="fold", ratio=3)
+    grid.add_column("evidence", overflow="fold", ratio=2)
+    for group in table.failures(outcomes):
+        if group.outcomes[0].submitted:
+            style = _STYLES[group.cause.verdict]
+            reason = Text(group.outcomes[0].reason[:_REASON_LIMIT])
+            grid.add_row(Text(group.cause.value, style=style), group.name, reason, Text(group.evidence))
     return grid
 
 

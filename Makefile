@@ -1,0 +1,34 @@
+# Two commands do all the set-up: `make demo` and `make test`. Everything goes into .venv and .cache here.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test unit pool lint format bench clean
+
+demo: $(READY)
+	$(BIN)/python -m sweep.sandbox demo
+
+test: lint unit pool
+
+unit: $(READY)
+	$(BIN)/python -m pytest tests/unit
+
+# A real personal HTCondor with simulated GPUs; root becomes an ordinary user first, because HTCondor refuses root.
+pool: $(READY)
+	$(BIN)/python -m sweep.sandbox exec -- $(BIN)/python -m pytest tests/pool
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(READY): pyproject.toml .ci/venv
+	.ci/venv $(PYTHON) .venv
+	touch $@
+
+clean:
+	rm -rf .venv .cache

@@ -1,0 +1,1 @@
+"""Only CUDA builds have this package."""

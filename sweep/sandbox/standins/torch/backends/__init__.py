@@ -1,0 +1,5 @@
+"""torch.backends: cuDNN only."""
+
+from . import cudnn
+
+__all__ = ["cudnn"]

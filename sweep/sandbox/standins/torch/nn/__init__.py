@@ -1,0 +1,5 @@
+"""torch.nn: the functional interface only."""
+
+from . import functional
+
+__all__ = ["functional"]

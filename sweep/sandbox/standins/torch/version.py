@@ -1,0 +1,6 @@
+"""Versions of the build."""
+
+from ._build import BUILD
+
+__version__ = BUILD.version
+cuda = BUILD.cuda

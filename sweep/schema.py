@@ -1,0 +1,271 @@
+"""The files that cross a process: plan.json and outcomes.json (trusted, ours), result.json (an execute node's).
+
+Each has the name and version of its schema in its first field; a reader refuses a schema that it does not know.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from sweep.model import Capability, Cause, Frozen, Name, Pool, Rung, Runtime, Verdict, Version
+
+# --------------------------------------------------------------------------- plan.json
+
+
+class EnvironmentState(StrEnum):
+    """What resolving an environment came to."""
+
+    RESOLVED = "resolved"
+    NO_BUILD = "no-build"
+    UNSATISFIABLE = "unsatisfiable"
+    CPU_BUILD = "cpu-build"
+
+
+class PlannedEnvironment(Frozen):
+    """One environment of the plan: how it was asked for and what the solver answered.
+
+    `lock_sha256` is the digest of the explicit lock, `size` the download in bytes; both are absent
+    unless the state is `resolved`. `explanation` is the solver's text where there is no usable solution.
+    """
+
+    id: str
+    framework: Name
+    version: Version
+    cuda: Runtime
+    state: EnvironmentState
+    specs: tuple[str, ...]
+    virtual_packages: tuple[str, ...] = ()
+    build: str | None = None
+    explanation: str | None = None
+    packages: int = 0
+    size: int = 0
+    lock_sha256: str | None = None
+
+
+class PlannedTuple(Frozen):
+    """One tuple of the plan: submitted, or settled without a job by a named rule.
+
+    `cause` is set exactly when the tuple is settled at planning. `reason` says why, in one sentence.
+    `evidence` is a path inside the sweep's directory.
+    """
+
+    id: str
+    framework: Name
+    version: Version
+    cuda: Runtime
+    capability: Capability
+    submitted: bool
+    rule: str | None = None
+    cause: Cause | None = None
+    reason: str = ""
+    evidence: str = "plan.json"
+
+
+class ChannelSnapshot(Frozen):
+    """A channel as the plan saw it."""
+
+    name: str
+    builds: int
+
+
+class Plan(Frozen):
+    """plan.json: everything decided before a job is submitted, with the reason for each decision.
+
+    Times are UTC; `queue_limit` and `run_limit` are seconds; `deadline` is the moment at which
+    whatever is left of the sweep is removed.
+    """
+
+    schema_: Literal["sweep.plan/1"] = Field(default="sweep.plan/1", alias="schema")
+    sweep: str
+    created: datetime
+    deadline: datetime
+    queue_limit: int
+    run_limit: int
+    driver_policy: str
+    simulated: bool
+    pool: Pool
+    channels: tuple[ChannelSnapshot, ...]
+    environments: tuple[PlannedEnvironment, ...]
+    tuples: tuple[PlannedTuple, ...]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+# --------------------------------------------------------------------------- result.json
+
+
+def _visible(text: str) -> str:
+    """The text without control characters, which could rewrite a terminal or hide in a table; line breaks stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+_Clean = Annotated[str, AfterValidator(_visible)]
+_Text = Annotated[_Clean, Field(max_length=4000)]
+_Short = Annotated[_Clean, Field(max_length=300)]
+_Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+
+
+class Untrusted(BaseModel):
+    """Part of a file that an execute node wrote: bounded in every direction, unknown fields dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class NodeDevice(Untrusted):
+    """A GPU as the node's own description of the slot names it."""
+
+    uuid: _Short | None = None
+    name: _Short | None = None
+    capability: _Short | None = None
+    memory_mb: int | None = None
+    runtime: _Short | None = None
+    driver: _Short | None = None
+
+
+class NodeFacts(Untrusted):
+    """Where the job ran, seen from inside it."""
+
+    hostname: _Short | None = None
+    machine: _Short | None = None
+    slot: _Short | None = None
+    kernel: _Short | None = None
+    os: _Short | None = None
+    glibc: _Short | None = None
+    cuda_visible_devices: _Short | None = None
+    driver: _Short | None = None
+    devices: list[NodeDevice] = Field(default_factory=list, max_length=64)
+
+
+class StepRecord(Untrusted):
+    """A step of the wrapper (`node`, `install`, `probe`) and how it ended.
+
+    `kind` is set when the step failed: `checksum`, `corrupt`, `count`, `network`, `disk-full`,
+    `missing`, `timeout`, `killed` or `other`.
+    """
+
+    name: _Short
+    ok: bool
+    seconds: _Seconds
+    kind: _Short | None = None
+    message: _Text | None = None
+
+
+class RungOutcome(StrEnum):
+    """How a rung ended; `running` is left behind by a probe that was killed from outside."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CRASHED = "crashed"
+    HUNG = "hung"
+    RUNNING = "running"
+
+
+class RungRecord(Untrusted):
+    """One rung: how it ended, how long it took, and what it said."""
+
+    rung: Annotated[Rung, Field(strict=False)]
+    outcome: Annotated[RungOutcome, Field(strict=False)]
+    seconds: _Seconds = 0.0
+    message: _Text | None = None
+    exception: _Short | None = None
+    signal: int | None = None
+
+
+class FrameworkFacts(Untrusted):
+    """What the framework says of itself, once it imports."""
+
+    version: _Short | None = None
+    cuda: _Short | None = None
+    cudnn: _Short | None = None
+    archs: list[_Short] = Field(default_factory=list, max_length=64)
+    device: _Short | None = None
+    capability: _Short | None = None
+
+
+class ProbeResult(Untrusted):
+    """result.json: what the wrapper and the probe left behind, complete or as far as they came.
+
+    `state` is `done` when the wrapper reached its end, `running` otherwise. Times are Unix seconds.
+    """
+
+    schema_: Literal["sweep.result/1"] = Field(alias="schema")
+    tuple: _Short
+    state: Literal["running", "done"]
+    started: float | None = None
+    ended: float | None = None
+    node: NodeFacts = Field(default_factory=NodeFacts)
+    steps: list[StepRecord] = Field(default_factory=list, max_length=32)
+    rungs: list[RungRecord] = Field(default_factory=list, max_length=32)
+    framework: FrameworkFacts | None = None
+    stderr: Annotated[_Clean, Field(max_length=20000)] = ""
+
+
+# --------------------------------------------------------------------------- outcomes.json
+
+
+class Evidence(Frozen):
+    """Where a verdict comes from: a file inside the sweep's directory, its line, the deciding words."""
+
+    file: str
+    line: int | None = None
+    excerpt: str = ""
+
+
+class Outcome(Frozen):
+    """What became of one tuple. Durations are seconds; `gpu_seconds` counts every attempt."""
+
+    id: str
+    framework: Name
+    version: Version
+    cuda: Runtime
+    capability: Capability
+    verdict: Verdict
+    cause: Cause
+    reason: str
+    rule: str | None = None
+    evidence: Evidence
+    submitted: bool
+    rung: Rung | None = None
+    build: str | None = None
+    lock_sha256: str | None = None
+    machine: str | None = None
+    device: str | None = None
+    driver: str | None = None
+    attempts: int = 0
+    queue_seconds: float | None = None
+    run_seconds: float | None = None
+    gpu_seconds: float = 0.0
+
+
+class FunnelRow(Frozen):
+    """One line of the funnel: a stage, or a rule that took tuples out, and how many."""
+
+    stage: str
+    count: int
+    detail: str = ""
+
+
+class Outcomes(Frozen):
+    """outcomes.json: the truth of a sweep; every table and page is derived from it.
+
+    `state` says how the sweep ended. `gpu_hours` is what the jobs held, all attempts counted.
+    """
+
+    schema_: Literal["sweep.outcomes/1"] = Field(default="sweep.outcomes/1", alias="schema")
+    sweep: str
+    created: datetime
+    state: Literal["complete", "deadline", "unfinished"]
+    simulated: bool
+    driver_policy: str
+    pool: Pool
+    funnel: tuple[FunnelRow, ...]
+    gpu_hours: float
+    notes: tuple[str, ...] = ()
+    tuples: tuple[Outcome, ...]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
