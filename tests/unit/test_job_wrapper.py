@@ -324,8 +324,6 @@ def test_hostile_text_becomes_valid_json(job: Job, shell: list[str]) -> None:
     # Control characters come through the wrapper whole, and reading shows them as replacement characters.
     raw = json.loads((job.scratch / "result.json").read_bytes())
     assert raw["node"]["machine"].startswith('a\\"b\\\\ \x01\x7f\ufffd')
-        'a\\"b\\\\ \x01\x7f\ufffd'
-    )
     assert machine.startswith('a\\"b\\\\ \ufffd\ufffd\ufffd\u00e9\U0001f600\ufffd')
     assert result.node.slot == "slot1@\t$(id)`id`"
     assert (result.node.cuda_visible_devices or "").startswith('GPU-"\\"\\')
