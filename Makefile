@@ -26,6 +26,10 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Figures for README and notes; nothing is asserted.
+bench: $(READY)
+	$(BIN)/python tests/bench/bench_start.py
+
 $(READY): pyproject.toml .ci/venv
 	.ci/venv $(PYTHON) .venv
 	touch $@

@@ -72,15 +72,19 @@ def _settings(context: click.Context) -> Settings:
 
 
 def _directory(context: click.Context, directory: Path | None) -> Path:
-    """The sweep that a command means: the one named, or the newest."""
-    from sweep import condor, config, sweeps
+    """The sweep that a command means: the one named, or the newest. Needs no pool."""
+    from sweep import config, sweeps
 
-    if directory is None:
-        return sweeps.newest(_settings(context).results)
-    here = directory.resolve()
-    if (here / "settings.json").is_file():
-        condor.use(config.load_stored(here / "settings.json").pool.condor_config)
-    return here
+    if directory is not None:
+        return directory.resolve()
+    return sweeps.newest(config.load(context.obj).results)
+
+
+def _reach_pool(here: Path) -> None:
+    """Use the HTCondor that a sweep was made for."""
+    from sweep import condor, config
+
+    condor.use(config.load_stored(here / "settings.json").pool.condor_config)
 
 
 @cli.command()
@@ -156,7 +160,11 @@ def submit(context: click.Context, directory: Path | None, wait_for_it: bool) ->
     """Submit a new sweep; or, with DIRECTORY, one that was planned or interrupted before."""
     from sweep import sweeps
 
-    here = _directory(context, directory) if directory else sweeps.new(_settings(context))
+    if directory is None:
+        here = sweeps.new(_settings(context))
+    else:
+        here = directory.resolve()
+        _reach_pool(here)
     _submit(here, wait_for_it)
 
 
@@ -170,7 +178,7 @@ def _submit(here: Path, wait_for_it: bool) -> None:
 
 
 def _watch(here: Path, job: str) -> None:
-    """Follow a sweep to its end, then show its table; exits 1 when there is none or it is not whole."""
+    """Follow a sweep to its end, then show its table; exits 1 when there is none, or when the DAG failed."""
     from sweep import sweeps
     from sweep.report.live_view import follow
 
@@ -180,6 +188,9 @@ def _watch(here: Path, job: str) -> None:
         click.echo((here / "summary.txt").read_text() if (here / "summary.txt").is_file() else sweeps.failure(here))
         sys.exit(1)
     _show(here)
+    if sweeps.dag_failed(here):
+        click.echo(f"the DAG failed; {here}/classify.log and {here}/report.log say what its steps said", err=True)
+        sys.exit(1)
 
 
 def _show(here: Path) -> None:
@@ -217,6 +228,7 @@ def status(context: click.Context, directory: Path | None, keep_on: bool) -> Non
     from sweep.report.live_view import follow
 
     here = _directory(context, directory)
+    _reach_pool(here)
     job = next((s["job"] for s in condor.running_sweeps(here.parent) if s["directory"] == str(here)), None)
     with follow(here) as look:
         look()
@@ -247,6 +259,7 @@ def classify(context: click.Context, directory: Path, returned: int | None) -> N
 @click.pass_context
 def report(context: click.Context, directory: Path | None, dag_status: int | None, failed_nodes: int | None) -> None:
     """Write the tables from what there is, and print them."""
+    from sweep.report.files import summary
     from sweep.steps import report_step
 
     here = _directory(context, directory)
@@ -254,7 +267,11 @@ def report(context: click.Context, directory: Path | None, dag_status: int | Non
     if outcomes is None:
         click.echo((here / "summary.txt").read_text(), err=True, nl=False)
         sys.exit(1)
-    _show(here)
+    if dag_status is None:
+        _show(here)
+        return
+    # DAGMan takes no more than some ten kilobytes from a script before it closes the pipe.
+    click.echo(summary(here, outcomes), nl=False)
     if dag_status or failed_nodes:
         click.echo(f"the DAG failed: status {dag_status}, {failed_nodes} failed nodes", err=True)
         sys.exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import sys
 import time
@@ -71,6 +72,14 @@ def wait(here: Path, job: str, look: Callable[[], None], interval: float = 1.0) 
         look()
         time.sleep(interval)
     look()
+
+
+def dag_failed(here: Path) -> bool:
+    """Whether a sweep that has left the queue ended otherwise than well, by DAGMan's own account."""
+    try:
+        return bool(json.loads((here / f"{PARENT_DAG}.metrics").read_text())["exitcode"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return True  # removed, or killed before it could write one
 
 
 def newest(results: Path) -> Path:

@@ -45,9 +45,11 @@ def _failures(outcomes: Outcomes) -> list[str]:
     last = None
     for group in table.failures(outcomes):
         if group.cause is not last:
-            parts += ["", f"### {group.cause.verdict}: {group.cause}", "", f"{group.cause.meaning.capitalize()}.", ""]
+            meaning = group.cause.meaning
+            parts += ["", f"### {group.cause.verdict}: {group.cause}", "", f"{meaning[0].upper()}{meaning[1:]}.", ""]
             last = group.cause
-        parts.append(f"- `{group.name}`: {plain(group.outcomes[0].reason)} (`{group.evidence}`)")
+        names = ", ".join(f"`{name}`" for name in group.names)
+        parts.append(f"- {names}: {plain(group.outcomes[0].reason)} (`{group.evidence}`)")
     return [*parts[1:], ""] if parts else ["Nothing: every tuple works.", ""]
 
 

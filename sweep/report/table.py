@@ -87,34 +87,41 @@ def column_title(capability: str, classes: tuple[GpuClass, ...]) -> str:
 
 @dataclass(frozen=True)
 class Group:
-    """Outcomes of one environment with the same cause on the same rung; they differ in capability only."""
+    """Outcomes with the same cause that are explained by the same words: the first one's."""
 
     cause: Cause
     outcomes: tuple[Outcome, ...]
 
     @property
-    def name(self) -> str:
-        """`pytorch-2.8-cuda12.9 sm60 sm70`: enough to write every tuple's id."""
-        first = self.outcomes[0]
-        return f"{first.framework}-{first.version}-cuda{first.cuda} " + " ".join(
-            f"sm{o.capability.replace('.', '')}" for o in self.outcomes
-        )
+    def names(self) -> list[str]:
+        """`pytorch-2.8-cuda12.9 sm60 sm70`, an environment each: enough to write every tuple's id."""
+        found: dict[str, list[str]] = {}
+        for o in self.outcomes:
+            found.setdefault(f"{o.framework}-{o.version}-cuda{o.cuda}", []).append(
+                f"sm{o.capability.replace('.', '')}"
+            )
+        return [" ".join((environment, *capabilities)) for environment, capabilities in found.items()]
 
     @property
     def evidence(self) -> str:
-        """Where to look: the first one's file and line; the others' are beside it."""
+        """Where to look: the first one's file and line; the others' are like it."""
         first = self.outcomes[0].evidence
         return f"{first.file}:{first.line}" if first.line else first.file
 
 
 def failures(outcomes: Outcomes) -> list[Group]:
-    """Everything that does not simply work, by cause, grouped so that each failure is told once."""
-    found: dict[tuple[Cause, str, str | None, str | None], list[Outcome]] = {}
-    for o in sorted(outcomes.tuples, key=lambda o: list(Cause).index(o.cause)):
+    """Everything that does not simply work, by cause, grouped so that each failure is told once.
+
+    What the probe said differs in details from GPU to GPU, so there an environment, a rung and a rule make a group;
+    everything else is grouped by its reason.
+    """
+    order = list(Cause)
+    found: dict[tuple[Cause, str], list[Outcome]] = {}
+    for o in sorted(outcomes.tuples, key=lambda o: order.index(o.cause)):
         if o.cause is not Cause.ALL_RUNGS:
-            key = (o.cause, f"{o.framework}-{o.version}-{o.cuda}", o.rung, o.rule)
-            found.setdefault(key, []).append(o)
-    return [Group(key[0], tuple(alike)) for key, alike in found.items()]
+            probed = f"{o.framework}-{o.version}-{o.cuda} {o.rung} {o.rule}" if o.rung else o.reason
+            found.setdefault((o.cause, probed), []).append(o)
+    return [Group(cause, tuple(alike)) for (cause, _), alike in found.items()]
 
 
 def headline(outcomes: Outcomes) -> str:

@@ -98,7 +98,8 @@ def _failures(outcomes: Outcomes) -> Table:
         if group.outcomes[0].submitted:
             style = _STYLES[group.cause.verdict]
             reason = Text(group.outcomes[0].reason[:_REASON_LIMIT])
-            grid.add_row(Text(group.cause.value, style=style), group.name, reason, Text(group.evidence))
+            names = Text("\n".join(group.names))
+            grid.add_row(Text(group.cause.value, style=style), names, reason, Text(group.evidence))
     return grid
 
 
