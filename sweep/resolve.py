@@ -44,19 +44,61 @@ def resolve(
     keys = {t.environment.id: t.environment for t in tuples}
     requests = {id_: _request(key, settings, offers[key.framework]) for id_, key in keys.items()}
     answers = channels.solve_all(requests)
-    fallbacks = {
-        id_: _forced(requests[id_], offers[key.framework].framework, key.version)
+    # The solver fell back to a CPU build: ask for a CUDA build by its build string, as a user would next. If that can
+    # be had, it is the environment to test; if not, the solver's words say why.
+    demands = {
+        id_: _demanding_cuda(requests[id_], offers[key.framework].framework, key.version)
         for id_, key in keys.items()
         if _is_cpu(answers[id_], offers[key.framework].framework)
     }
-    why_not_cuda = channels.solve_all(fallbacks)  # the solver says why the CUDA build was not taken
+    second = channels.solve_all(demands)
+    cpu_only: dict[str, tuple[str, Refusal]] = {}
+    for id_, answer in second.items():
+        if isinstance(answer, Refusal):
+            cpu_only[id_] = (_named(answers[id_], offers[keys[id_].framework].framework), answer)
+        else:
+            requests[id_], answers[id_] = demands[id_], answer
     environments = {}
     for id_, key in sorted(keys.items(), key=lambda item: _environment_order(item[1])):
-        framework = offers[key.framework].framework
-        environments[id_] = _environment(
-            here, key, framework, requests[id_], answers[id_], why_not_cuda.get(id_), settings.node.platform
-        )
+        directory = here / "environments" / id_
+        lock.write_environment(directory, id_, requests[id_], settings.node.platform)
+        common: dict[str, Any] = {
+            "id": id_,
+            **key.model_dump(),
+            "specs": requests[id_].specs,
+            "virtual_packages": requests[id_].virtual,
+        }
+        answer = answers[id_]
+        if id_ in cpu_only:
+            environments[id_] = _cpu_build(directory, common, *cpu_only[id_])
+        elif isinstance(answer, Refusal):
+            write_atomic(directory / "explanation.txt", answer.explanation + "\n")
+            environments[id_] = PlannedEnvironment(
+                **common, state=EnvironmentState.UNSATISFIABLE, explanation=answer.explanation
+            )
+        else:
+            digest = lock.write_locks(directory, requests[id_], answer, settings.node.platform)
+            environments[id_] = PlannedEnvironment(
+                **common,
+                state=EnvironmentState.RESOLVED,
+                build=_named(answer, offers[key.framework].framework),
+                packages=len(answer.records),
+                size=lock.download_size(answer),
+                lock_sha256=digest,
+            )
     return environments
+
+
+def _cpu_build(directory: Path, common: dict[str, Any], named: str, why: Refusal) -> PlannedEnvironment:
+    text = f"The solver took {named}. With a CUDA build demanded:\n{why.explanation}\n"
+    write_atomic(directory / "explanation.txt", text)
+    return PlannedEnvironment(**common, state=EnvironmentState.CPU_BUILD, build=named, explanation=why.explanation)
+
+
+def _named(answer: Solution | Refusal, framework: Framework) -> str:
+    """The build of the framework's CUDA package in a solution, for people."""
+    build = answer.build_of(framework.cuda_package) if isinstance(answer, Solution) else None
+    return f"{build.name} {build.version} {build.build}" if build else f"(no {framework.cuda_package} at all)"
 
 
 def _environment_order(key: EnvironmentKey) -> tuple[Any, ...]:
@@ -69,8 +111,8 @@ def _request(key: EnvironmentKey, settings: Settings, offer: Offer) -> Request:
     return Request(offer.channels, specs, virtual_packages(settings, key.cuda))
 
 
-def _forced(request: Request, framework: Framework, version: str) -> Request:
-    """The same request, demanding a CUDA build."""
+def _demanding_cuda(request: Request, framework: Framework, version: str) -> Request:
+    """The same request, with the build string of a CUDA build."""
     return Request(
         request.channels, (*request.specs, f"{framework.cuda_package} {version}.* *cuda*"), request.virtual
     )
@@ -81,44 +123,3 @@ def _is_cpu(answer: Solution | Refusal, framework: Framework) -> bool:
         return False
     build = answer.build_of(framework.cuda_package)
     return build is None or not cuda_of(build).cuda
-
-
-def _environment(
-    here: Path,
-    key: EnvironmentKey,
-    framework: Framework,
-    request: Request,
-    answer: Solution | Refusal,
-    why_not_cuda: Solution | Refusal | None,
-    platform: str,
-) -> PlannedEnvironment:
-    directory = here / "environments" / key.id
-    lock.write_environment(directory, key.id, request, platform)
-    common: dict[str, Any] = {
-        "id": key.id,
-        **key.model_dump(),
-        "specs": request.specs,
-        "virtual_packages": request.virtual,
-    }
-    if isinstance(answer, Refusal):
-        write_atomic(directory / "explanation.txt", answer.explanation + "\n")
-        return PlannedEnvironment(**common, state=EnvironmentState.UNSATISFIABLE, explanation=answer.explanation)
-    build = answer.build_of(framework.cuda_package)
-    named = f"{build.name} {build.version} {build.build}" if build else f"(no {framework.cuda_package} at all)"
-    if why_not_cuda is not None:
-        text = (
-            why_not_cuda.explanation
-            if isinstance(why_not_cuda, Refusal)
-            else "a CUDA build can be installed when its build string is asked for, but the solver does not prefer it"
-        )
-        write_atomic(directory / "explanation.txt", f"The solver took {named}. With a CUDA build demanded:\n{text}\n")
-        return PlannedEnvironment(**common, state=EnvironmentState.CPU_BUILD, build=named, explanation=text)
-    digest = lock.write_locks(directory, request, answer, platform)
-    return PlannedEnvironment(
-        **common,
-        state=EnvironmentState.RESOLVED,
-        build=named,
-        packages=len(answer.records),
-        size=lock.download_size(answer),
-        lock_sha256=digest,
-    )
