@@ -54,7 +54,7 @@ def cuda_of(build: Build) -> CudaOfBuild:
     for package in _RUNTIME_PACKAGES:
         for name, spec in ranges:
             if name == package and spec not in ("", "*"):
-                return CudaOfBuild(True, accepts=spec, compiled=_lower_bound(spec))
+                return CudaOfBuild(True, accepts=spec, compiled=_build_tag(build.build) or _lower_bound(spec))
     parts = [bound for name, spec in depends if name in _TOOLKIT_PARTS and (bound := _lower_bound(spec))]
     if parts:
         return CudaOfBuild(True, compiled=max(parts, key=lambda v: tuple(map(int, v.split(".")))))
@@ -85,11 +85,16 @@ def _lower_bound(spec: str) -> str | None:
 
 
 def _build_tag(build: str) -> str | None:
-    """`cuda129_mkl_py312_h..` -> `12.9`; `py3.11_cuda12.1_cudnn8.9.2_0` -> `12.1`; `cuda92` -> `9.2`."""
+    """`cuda129_mkl_py312_h..` -> `12.9`; `py3.11_cuda12.1_cudnn8.9.2_0` -> `12.1`; `cuda92` -> `9.2`.
+
+    `cuda12` names the major version alone: CUDA 1.x is older than any conda build.
+    """
     if match := re.search(r"cuda_?(\d+)\.(\d+)", build):
         return f"{match[1]}.{match[2]}"
     if match := re.search(r"(?<![a-z])(?:cuda|cu)_?(\d{2,3})(?!\d)", build):
         digits = match[1]
+        if len(digits) == 2 and digits[0] == "1":
+            return f"{digits}.0"
         return f"{digits[:-1]}.{digits[-1]}"
     return None
 

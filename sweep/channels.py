@@ -33,7 +33,7 @@ from rattler import (
     solve,
 )
 from rattler.channel import ChannelPriority
-from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
+from rattler.exceptions import GatewayError, InvalidMatchSpecError, InvalidVersionSpecError, SolverError
 from rattler.package import BuildString
 from rattler.package_streaming import download_to_path, extract
 
@@ -80,12 +80,16 @@ def accepts(cuda: CudaOfBuild, runtime: str) -> bool:
     """Whether a build can run with a CUDA runtime, as far as its metadata say.
 
     Where only the compiled version is known, CUDA's own rule stands in: the same major, and not older. A CUDA
-    build that says nothing is left to the solver.
+    build that says nothing, or nothing that can be understood, is left to the solver.
     """
     if not cuda.cuda:
         return False
     if cuda.accepts is not None:
-        return VersionSpec(cuda.accepts).matches(Version(runtime))
+        try:
+            # A build string may follow the range; it does not concern the runtime.
+            return VersionSpec(cuda.accepts.split(" ")[0]).matches(Version(runtime))
+        except InvalidVersionSpecError:
+            return True
     if cuda.compiled is not None:
         major = Version(f"{int(cuda.compiled.split('.')[0]) + 1}")
         return Version(cuda.compiled) <= Version(runtime) < major

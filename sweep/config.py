@@ -6,9 +6,10 @@ Every problem is reported at once, each with the key, the value and what would b
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -25,7 +26,7 @@ from sweep import places
 from sweep.cuda import DriverPolicy, in_order
 from sweep.errors import SettingsError
 from sweep.model import Capability, Name, Runtime, Version
-from sweep.tomlfile import explain, read_toml, validated
+from sweep.tomlfile import did_you_mean, explain, read_toml, validated
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"MB": 1, "GB": 1024, "TB": 1024 * 1024}
@@ -39,9 +40,14 @@ OWNED_COMMANDS = frozenset(
     transfer_output_files transfer_output_remaps
     periodic_remove periodic_hold periodic_release on_exit_remove on_exit_hold periodicremovereason
     max_retries retry_until success_exit_code job_machine_attrs job_machine_attrs_history_length
-    leave_in_queue hold noop_job submit_event_notes submit_event_notes_attrs ulog_execute_attrs
-    sweeptuple sweepqueuelimit sweeprunlimit sweepheldlimit""".split()
+    leave_in_queue hold noop_job submit_event_notes submit_event_notes_attrs ulog_execute_attrs""".split()
 )
+# Where the job attribute behind such a command has another name than the command without its underscores.
+OWNED_ATTRIBUTES = frozenset(
+    """jobuniverse cmd args env iwd in out err stdin stdout stderr userlog transferin transferinput transferoutput
+    jobmaxretries onexitremovereason onexitholdreason leavejobinqueue jobstatus
+    requestcpu requestgpu""".split()
+) | {command.replace("_", "") for command in OWNED_COMMANDS}
 
 
 def _duration(value: object, info: ValidationInfo) -> object:
@@ -65,6 +71,8 @@ def _size(value: object, info: ValidationInfo) -> object:
 def _plain_line(value: str) -> str:
     if not value.isprintable():
         raise ValueError("control characters and line breaks are not allowed here")
+    if value.endswith("\\"):
+        raise ValueError("a backslash at the end would join the next line of the submit file to this one; remove it")
     return value
 
 
@@ -74,6 +82,7 @@ Mebibytes = Annotated[int, BeforeValidator(_size), Field(ge=1)]
 PlainLine = Annotated[
     str, Field(max_length=1000), BeforeValidator(lambda v: _plain_line(v) if isinstance(v, str) else v)
 ]
+Switch = Annotated[bool, Field(strict=True)]
 MostRecent = Annotated[int, Field(ge=1, le=100, strict=True)]
 
 
@@ -86,7 +95,7 @@ class Table(BaseModel):
 class PoolSettings(Table):
     """How to reach the pool. By default HTCondor's own configuration decides."""
 
-    condor_config: str | None = None
+    condor_config: PlainLine | None = None
 
 
 class CudaSettings(Table):
@@ -119,7 +128,7 @@ class GpuSettings(Table):
     """Which GPUs of the pool take part."""
 
     capabilities: Literal["pool"] | list[Capability] = "pool"
-    mig: bool = True
+    mig: Switch = True
     minimum_memory: Mebibytes | None = None
 
     @field_validator("capabilities")
@@ -154,7 +163,7 @@ class CondaSettings(Table):
     cache: Path | None = None
     installer: Literal["micromamba", "rattler"] = "micromamba"
     installer_python: PlainLine | None = None
-    offline: bool = False
+    offline: Switch = False
     solve_limit: Seconds = 60
 
     @model_validator(mode="after")
@@ -233,11 +242,16 @@ class Settings(Table):
         for name, value in commands.items():
             if not re.fullmatch(r"(\+|My\.)?[A-Za-z_][A-Za-z0-9_]*", name, flags=re.IGNORECASE):
                 raise ValueError(f"{name!r} is not the name of a submit command or +Attribute")
-            bare = re.sub(r"^(\+|my\.)", "", name.lower())
-            if bare in OWNED_COMMANDS or bare.startswith(("gpus_", "sweep")):
+            bare = re.sub(r"^(\+|my\.)", "", name.lower()).replace("_", "")
+            if bare in OWNED_ATTRIBUTES or bare.startswith(("gpusm", "sweep")):
                 raise ValueError(f"{name!r} belongs to the sweep itself and cannot be set here; remove it")
-            if isinstance(value, str):
-                _plain_line(value)
+            try:
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise ValueError("write a finite number")
+                if isinstance(value, str):
+                    _plain_line(value)
+            except ValueError as error:
+                raise ValueError(f"{name} = {value!r}: {error}") from None
         return commands
 
 
@@ -252,23 +266,48 @@ def load(path: Path) -> Settings:
             impossible value.
     """
     data = read_toml(path, "write one with `sweep init`, or name it with --settings")
+    table = _sweep_table(data, path)
+    settings = validated(Settings, {**data, **table}, path)
+
+    def absolute(key: str, value: Path) -> Path:
+        try:
+            return path.resolve().parent / value.expanduser()
+        except RuntimeError:
+            raise SettingsError(
+                f"{path}: {key} = {str(value)!r}: no such home directory; write the path out"
+            ) from None
+
+    cache, config = settings.conda.cache, settings.pool.condor_config
+    cache = absolute("conda.cache", cache) if cache else places.cache_dir()
+    config = config and str(absolute("pool.condor_config", Path(config)))
+    own = settings.framework_files
+    return settings.model_copy(
+        update={
+            "results": absolute("sweep.results", settings.results),
+            "framework_files": own and absolute("sweep.framework_files", own),
+            "conda": settings.conda.model_copy(update={"cache": cache}),
+            "pool": settings.pool.model_copy(update={"condor_config": config}),
+        }
+    )
+
+
+def _sweep_table(data: dict[str, Any], path: Path) -> dict[str, str]:
+    """Take the [sweep] table out of a file's data: its keys are the settings that stand in no other table."""
+    own = ("results", "framework_files")
     table = data.pop("sweep", {})
     if not isinstance(table, dict):
         raise SettingsError(f"{path}: sweep = {table!r}: [sweep] is a table")
-    if clash := sorted(set(table) - {"results", "framework_files"}):
-        raise SettingsError(f"{path}: unknown key sweep.{clash[0]}; [sweep] takes results and framework_files")
-    if clash := sorted(set(data) & {"results", "framework_files"}):
+    for key, value in table.items():
+        if key not in own:
+            raise SettingsError(f"{path}: unknown key sweep.{key}{did_you_mean(key, own)}")
+        if not isinstance(value, str) or not value.isprintable() or not value:
+            raise SettingsError(f"{path}: sweep.{key} = {value!r}: write the path of a directory as a string")
+    if clash := sorted(set(data) & set(own)):
         raise SettingsError(f"{path}: {clash[0]} belongs into the [sweep] table")
-    settings = validated(Settings, {**data, **table}, path)
-    here = path.resolve().parent
-    cache = here / settings.conda.cache.expanduser() if settings.conda.cache else places.cache_dir()
-    return settings.model_copy(
-        update={
-            "results": here / settings.results.expanduser(),
-            "framework_files": settings.framework_files and here / settings.framework_files.expanduser(),
-            "conda": settings.conda.model_copy(update={"cache": cache}),
-        }
-    )
+    tables = ["sweep", *(name for name in Settings.model_fields if name not in own)]
+    if unknown := [name for name in data if name not in tables]:
+        raise SettingsError(f"{path}: unknown key {unknown[0]}{did_you_mean(unknown[0], tables)}")
+    return table
 
 
 def load_stored(path: Path) -> Settings:
@@ -278,7 +317,7 @@ def load_stored(path: Path) -> Settings:
         SettingsError: the file is missing or damaged.
     """
     try:
-        text = path.read_text()
+        text = path.read_bytes()
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; is {path.parent} a sweep's directory?") from error
     try:

@@ -33,6 +33,10 @@ class Framework(Table):
         for spec in specs:
             if unknown := set(re.findall(r"{(.*?)}", spec)) - {"version", "cuda"}:
                 raise ValueError(f"{spec!r}: only {{version}} and {{cuda}} are filled in, not {sorted(unknown)}")
+            try:
+                spec.format(version="1.0", cuda="1.0")
+            except ValueError:
+                raise ValueError(f"{spec!r}: a brace stands alone; write {{version}} or {{cuda}}") from None
         if not any("{version}" in spec for spec in specs) or not any("{cuda}" in spec for spec in specs):
             raise ValueError("{version} and {cuda} must both appear in the specs")
         return specs
@@ -89,8 +93,9 @@ def _framework_file(name: str, settings: Settings) -> Path:
         if (path := directory / f"{name}.toml").is_file():
             return path
     raise SettingsError(
-        f"frameworks.{name}: there is no framework file {name}.toml; known are {', '.join(known_frameworks())}"
-        + did_you_mean(name, known_frameworks())
+        f"frameworks.{name}: there is no framework file {name}.toml in "
+        + " or ".join(map(str, _own_first(settings, places.frameworks())))
+        + did_you_mean(name, known_frameworks(), "frameworks")
     )
 
 

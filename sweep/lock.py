@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from rattler import RepoDataRecord
 
 from sweep.channels import Request, Solution
+from sweep.errors import ResultsError
 from sweep.files import write_atomic
 
 ENVIRONMENT = "environment.yml"
@@ -22,9 +24,11 @@ def write_environment(directory: Path, name: str, request: Request, platform: st
     Raises:
         ResultsError: the directory cannot be written.
     """
-    specs = "".join(f'  - "{spec}"\n' for spec in request.specs)
-    channels = "".join(f'  - "{channel}"\n' for channel in request.channels)
-    write_atomic(directory / ENVIRONMENT, f'name: "{name}"\nchannels:\n{channels}dependencies:\n{specs}')
+    # A JSON string is a YAML string, whatever is in it.
+    specs = "".join(f"  - {json.dumps(spec)}\n" for spec in request.specs)
+    channels = "".join(f"  - {json.dumps(channel)}\n" for channel in request.channels)
+    text = f"name: {json.dumps(name)}\nchannels:\n{channels}dependencies:\n{specs}"
+    write_atomic(directory / ENVIRONMENT, text)
     virtual = "".join(f'      {n}: "{v}"\n' for n, v in map(_yaml_virtual, request.virtual))
     write_atomic(directory / VIRTUAL, f"subdirs:\n  {platform}:\n    packages:\n{virtual}")
 
@@ -64,10 +68,15 @@ def write_locks(directory: Path, request: Request, solution: Solution, platform:
             sources=[ENVIRONMENT],
         ),
     )
-    directory.mkdir(parents=True, exist_ok=True)
     partial = directory / f".{LOCK}"
-    write_conda_lock_file(lockfile, partial, metadata_choices=None)
-    partial.replace(directory / LOCK)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_conda_lock_file(lockfile, partial, metadata_choices=None)
+        partial.replace(directory / LOCK)
+    except OSError as error:
+        raise ResultsError(
+            f"cannot write {directory / LOCK}: {error.strerror}; check its permissions and free space"
+        ) from error
     lines = render_lockfile_for_platform(
         lockfile=lockfile,
         include_dev_dependencies=False,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from sweep.cuda import version_key
@@ -61,20 +62,26 @@ class Matcher:
                 f"MaxSupportedVersion >= {ask.floor}: the newest driver on GPUs of capability {ask.capability} "
                 f"supports CUDA {newest}"
             )
-        for request, attribute in (("RequestCpus", "TotalSlotCpus"), ("RequestMemory", "TotalSlotMemory")):
-            wanted, most = job.eval(request), max((_value(slot, attribute) for slot in self._empty), default=0)
-            if isinstance(wanted, int | float) and wanted > most:
-                return "slots-too-small", f"{request} = {wanted}: the largest slot with GPUs has {most}"
-        willing = sum(slot.eval("Start") is True for slot in self._empty if "Start" in slot)
+        hosts = {machine for c in alike for machine in c.machines}
+        slots = [slot for slot in self._empty if slot.get("Machine") in hosts]
+        for resource in ("Cpus", "Memory", "Disk"):
+            wanted = _value(job, f"Request{resource}")
+            most = max((_value(slot, f"TotalSlot{resource}") for slot in slots), default=0)
+            if wanted > most:
+                return "slots-too-small", (
+                    f"Request{resource} = {wanted}: the largest slot with GPUs of capability {ask.capability} "
+                    f"has {most:.0f}"
+                )
+        willing = sum(slot.eval("Start") is True for slot in slots if "Start" in slot)
         return "no-willing-slot", (
             "the job's requirements and the slots' START policies leave no slot of capability "
-            f"{ask.capability} ({willing} of {len(self._empty)} GPU slots would start any job)"
+            f"{ask.capability} ({willing} of {len(slots)} such slots would start any job)"
         )
 
 
 def _value(ad: Any, attribute: str) -> float:
-    value = ad.get(attribute)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    value = ad.eval(attribute) if attribute in ad else 0  # classad2's `undefined` is a member of an integer enum
+    return value if isinstance(value, int | float) and not isinstance(value, bool | Enum) else 0
 
 
 def _emptied(ad: Any) -> Any:

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 # Names and versions end up in file names, submit files and shell words; this alphabet is safe in all of them.
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,40}$"
@@ -23,6 +23,15 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
 Runtime = Annotated[str, Field(pattern=RUNTIME_PATTERN)]
 Capability = Annotated[str, Field(pattern=CAPABILITY_PATTERN)]
+
+
+def visible(text: str) -> str:
+    """The text without control characters, which could rewrite a terminal or hide in a table; line breaks stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+# Text that a machine of the pool, a package or a log may have written.
+Shown = Annotated[str, AfterValidator(visible)]
 
 
 class Frozen(BaseModel):
@@ -182,13 +191,13 @@ class GpuClass(Frozen):
     """
 
     capability: Capability
-    device: str
+    device: Shown
     memory_mb: int
     runtime: Runtime
-    driver: str | None
+    driver: Shown | None
     mig: bool
     devices: int
-    machines: tuple[str, ...]
+    machines: tuple[Shown, ...]
 
     @property
     def simulated(self) -> bool:
@@ -199,9 +208,9 @@ class GpuClass(Frozen):
 class PoolProblem(Frozen):
     """A slot that has GPUs but does not describe them well enough to be used."""
 
-    slot: str
-    machine: str
-    problem: str
+    slot: Shown
+    machine: Shown
+    problem: Shown
 
 
 class Pool(Frozen):

@@ -5,6 +5,7 @@ Running it again is harmless: a finished plan is kept, because the rescue DAG of
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from sweep.files import read_model, write_model
 from sweep.framework import load_frameworks
 from sweep.installer import INSTALLERS
 from sweep.match import Matcher
-from sweep.model import Pool, VersionTuple
+from sweep.model import RUNTIME_PATTERN, Pool, VersionTuple
 from sweep.offer import Offer, make_offer
 from sweep.resolve import resolve
 from sweep.schema import ChannelSnapshot, Plan
@@ -102,8 +103,10 @@ def make_plan(here: Path, say: Say) -> Plan:
 def _candidates(
     settings: Settings, offers: Mapping[str, Offer], channels: Channels, snapshot: Pool
 ) -> list[VersionTuple]:
-    offered = [b.version for b in channels.builds(settings.conda.channels, "cuda-version")]
-    runtimes = space.choose_runtimes(settings.cuda.runtimes, (".".join(v.split(".")[:2]) for v in offered))
+    offered = (".".join(b.version.split(".")[:2]) for b in channels.builds(settings.conda.channels, "cuda-version"))
+    runtimes = space.choose_runtimes(
+        settings.cuda.runtimes, (runtime for runtime in offered if re.match(RUNTIME_PATTERN, runtime))
+    )
     versions: dict[str, tuple[str, ...]] = {}
     for name, offer in offers.items():
         framework = offer.framework

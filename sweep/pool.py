@@ -7,10 +7,12 @@ that the driver supports, as an integer; NvidiaDriver, the driver release, is ad
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 
 from sweep.cuda import decode_runtime, version_key
@@ -29,12 +31,14 @@ def inventory(ads: Iterable[Mapping[str, Any]], collector: str) -> Pool:
     slots = 0
     for ad in ads:
         slots += 1
-        machine, slot = str(ad.get("Machine", "?")), str(ad.get("Name", "?"))
+        machine, slot = _text(ad.get("Machine")) or "?", _text(ad.get("Name")) or "?"
         ids = device_ids(ad)
         if not ids:
-            problems[machine, slot] = PoolProblem(
-                slot=slot, machine=machine, problem="has GPUs, but names no device (DetectedGPUs)"
+            named = isinstance(ad.get("DetectedGPUs"), str) and ad["DetectedGPUs"].strip()
+            problem = (
+                "all its GPUs are offline (OfflineGPUs)" if named else "has GPUs, but names no device (DetectedGPUs)"
             )
+            problems[machine, slot] = PoolProblem(slot=slot, machine=machine, problem=problem)
         for device in ids:
             found = _describe(ad, device, machine)
             if isinstance(found, GpuClass):
@@ -46,7 +50,8 @@ def inventory(ads: Iterable[Mapping[str, Any]], collector: str) -> Pool:
         collector=collector,
         slots=slots,
         classes=_grouped(devices.values()),
-        problems=tuple(problems[key] for key in sorted(problems)),
+        # Another slot of the machine may describe a device that this one does not.
+        problems=tuple(problems[key] for key in sorted(problems) if key not in devices),
     )
 
 
@@ -109,17 +114,22 @@ def _grouped(devices: Iterable[GpuClass]) -> tuple[GpuClass, ...]:
         )
         for alike, members in groups.items()
     ]
-    return tuple(
-        sorted(classes, key=lambda c: (version_key(c.capability), c.device, version_key(c.runtime), c.memory_mb))
-    )
+    return tuple(sorted(classes, key=_order))
+
+
+def _order(c: GpuClass) -> tuple[object, ...]:
+    return version_key(c.capability), c.device, version_key(c.runtime), c.memory_mb, c.driver or "", c.mig
 
 
 def _number(value: object) -> float | None:
-    """A number out of an ad. Booleans are not numbers, and a string is taken only if it is one."""
-    if isinstance(value, bool):
+    """A finite number out of an ad; a string is taken only if it is one.
+
+    Booleans are not numbers, nor are classad2's `undefined` and `error`, which are members of an integer enum.
+    """
+    if isinstance(value, bool | Enum):
         return None
     if isinstance(value, int | float):
-        return float(value)
+        return float(value) if math.isfinite(value) else None
     if isinstance(value, str) and re.fullmatch(r"\d{1,6}(\.\d{1,3})?", value.strip()):
         return float(value)
     return None

@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from sweep import condor, places
+from sweep import places
 from sweep.config import Settings
 from sweep.cuda import driver_floor
 from sweep.errors import ResultsError
@@ -101,11 +101,14 @@ def _submit_file(
 
 
 def _submit_value(name: str, value: str | int | float | bool) -> str:
-    """A site command's value: +Attributes are ClassAd expressions, so their strings are quoted."""
+    """A site command's value: +Attributes are ClassAd expressions, so their strings are quoted.
+
+    Submit files have the old ClassAd syntax, in which a backslash stands for itself unless a quote follows.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str) and name.lower().startswith(("+", "my.")):
-        return condor.quoted(value)
+        return '"' + value.replace('"', '\\"') + '"'
     return str(value)
 
 

@@ -9,9 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from sweep.model import Capability, Cause, Frozen, Name, Pool, Rung, Runtime, Verdict, Version
+from sweep.model import Capability, Cause, Frozen, Name, Pool, Rung, Runtime, Shown, Verdict, Version
 
 # --------------------------------------------------------------------------- plan.json
 
@@ -98,14 +98,8 @@ class Plan(Frozen):
 # --------------------------------------------------------------------------- result.json
 
 
-def _visible(text: str) -> str:
-    """The text without control characters, which could rewrite a terminal or hide in a table; line breaks stay."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-_Clean = Annotated[str, AfterValidator(_visible)]
-_Text = Annotated[_Clean, Field(max_length=4000)]
-_Short = Annotated[_Clean, Field(max_length=300)]
+_Text = Annotated[Shown, Field(max_length=4000)]
+_Short = Annotated[Shown, Field(max_length=300)]
 _Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 
 
@@ -202,7 +196,7 @@ class ProbeResult(Untrusted):
     steps: list[StepRecord] = Field(default_factory=list, max_length=32)
     rungs: list[RungRecord] = Field(default_factory=list, max_length=32)
     framework: FrameworkFacts | None = None
-    stderr: Annotated[_Clean, Field(max_length=20000)] = ""
+    stderr: Annotated[Shown, Field(max_length=20000)] = ""
 
 
 # --------------------------------------------------------------------------- outcomes.json
@@ -213,7 +207,7 @@ class Evidence(Frozen):
 
     file: str
     line: int | None = None
-    excerpt: str = ""
+    excerpt: Shown = ""
 
 
 class Outcome(Frozen):
@@ -226,16 +220,16 @@ class Outcome(Frozen):
     capability: Capability
     verdict: Verdict
     cause: Cause
-    reason: str
+    reason: Shown
     rule: str | None = None
     evidence: Evidence
     submitted: bool
     rung: Rung | None = None
     build: str | None = None
     lock_sha256: str | None = None
-    machine: str | None = None
-    device: str | None = None
-    driver: str | None = None
+    machine: Shown | None = None
+    device: Shown | None = None
+    driver: Shown | None = None
     attempts: int = 0
     queue_seconds: float | None = None
     run_seconds: float | None = None
@@ -265,7 +259,7 @@ class Outcomes(Frozen):
     pool: Pool
     funnel: tuple[FunnelRow, ...]
     gpu_hours: float
-    notes: tuple[str, ...] = ()
+    notes: tuple[Shown, ...] = ()
     tuples: tuple[Outcome, ...]
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from sweep.errors import SettingsError
+from sweep.model import CAPABILITY_PATTERN, NAME_PATTERN, RUNTIME_PATTERN, VERSION_PATTERN
 
 Model = TypeVar("Model", bound=BaseModel)
+
+# What to write where pydantic would show the pattern itself.
+_MEANT = {
+    NAME_PATTERN: "write a name of lower-case letters, digits and _ that begins with a letter",
+    VERSION_PATTERN: 'write a version such as "2.5" or "2.5.1"',
+    RUNTIME_PATTERN: 'write a CUDA runtime such as "12.4"',
+    CAPABILITY_PATTERN: 'write a compute capability such as "8.0"',
+}
 
 
 def read_toml(path: Path, remedy: str) -> dict[str, Any]:
@@ -40,40 +48,71 @@ def validated(model: type[Model], data: dict[str, Any], path: Path) -> Model:
 
 def explain(error: ValidationError, path: Path, model: type[BaseModel]) -> str:
     """All problems of a file, one a line: key, value, what would be right."""
-    lines: dict[str, None] = {}
+    unknown: dict[str, None] = {}
+    wrong: dict[str, dict[str, bool]] = {}
+    branches: set[str] = set()
     for problem in error.errors():
-        keys = [str(part) for part in problem["loc"] if not _is_branch(part)]
+        keys, known = _keys(model, problem["loc"])
         key = ".".join(keys)
         if problem["type"] == "extra_forbidden":
-            lines[f"unknown key {key}{did_you_mean(keys[-1], _fields_at(model, keys[:-1]))}"] = None
+            unknown[f"unknown key {key}{did_you_mean(keys[-1], known)}"] = None
         elif problem["type"] == "missing":
-            lines[f"{key} is missing"] = None
+            unknown[f"{key} is missing; add it"] = None
         else:
-            message = problem["msg"].removeprefix("Value error, ")
-            value = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
-            lines[f"{key}{value}: {message}"] = None
+            value = "" if isinstance(problem["input"], dict) or not keys else f" = {problem['input']!r}"
+            text = f"{key}{value}" if keys else "the file is damaged"
+            wrong.setdefault(text, {})[_advice(problem)] = problem["type"] == "value_error"
+            # One kind of several that the value could be; another may have got further, to an entry of a list.
+            if len(problem["loc"]) > len(keys) and problem["loc"][-1] != "[key]":
+                branches.add(key)
+    entries = {text.partition(" = ")[0] for text in wrong}
+    lines = list(unknown)
+    for text, advice in wrong.items():
+        key = text.partition(" = ")[0]
+        if key not in branches or not any(entry.startswith(f"{key}.") for entry in entries):
+            # Of several kinds that a value could be, one that our own checks refused is the one that was meant.
+            first, *others = [words for words, ours in advice.items() if ours] or advice
+            lines.append(f"{text}: {first}" + "".join(f", or {o.removeprefix('Input should be ')}" for o in others))
     return f"{path}: " + "\n  ".join(["the settings are not right:", *lines] if len(lines) > 1 else lines)
 
 
-def _is_branch(part: int | str) -> bool:
-    """Whether pydantic named the branch of a union here, which says nothing to a user."""
-    return isinstance(part, str) and bool(re.search(r"[\[\(]|^(int|str|float|bool)$|^constrained", part))
+def _advice(problem: Any) -> str:
+    """What would be right, in words that need no knowledge of pydantic."""
+    context = problem.get("ctx", {})
+    if problem["type"] == "string_pattern_mismatch":
+        return _MEANT.get(context["pattern"], str(problem["msg"]))
+    if problem["type"] == "too_short":
+        return f"empty; at least {context['min_length']} entry is needed"
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
-def _fields_at(model: type[BaseModel], keys: list[str]) -> list[str]:
-    for key in keys:
-        field = model.model_fields.get(key)
-        inner = field.annotation if field else None
-        if key not in model.model_fields or not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
+def _keys(model: type[BaseModel], place: Sequence[int | str]) -> tuple[list[str], list[str]]:
+    """The user's keys on the way to a problem, and the known keys of the table that the last one is in.
+
+    pydantic mixes in the branches of unions, which say nothing to a user; the model tells them from keys.
+    """
+    keys: list[str] = []
+    known: list[str] = []
+    inner: Any = model
+    for part in place:
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and part != "[key]":
+            known = [field.alias or name for name, field in inner.model_fields.items()]
+            field = inner.model_fields.get(str(part))
+            inner = field.annotation if field else None
+        elif get_origin(inner) is dict:
+            known, inner = [], get_args(inner)[1]
+        elif not isinstance(part, int):
+            continue
+        elif get_origin(inner) in (list, tuple):
+            inner = get_args(inner)[0]
+        keys.append(str(part))
+    return keys, known
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], kind: str = "keys") -> str:
     """A remedy for an unknown word: the closest known one, or all of them."""
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1)
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; known keys are {', '.join(known)}" if known else ""
+    return f"; known {kind} are {', '.join(known)}" if known else ""

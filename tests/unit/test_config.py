@@ -1,0 +1,367 @@
+"""sweep.toml: what is accepted, how it is stored, and the message for everything that is wrong in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bad_settings import BAD
+from planning import PYTORCH, settings_of
+from pydantic import BaseModel
+
+from sweep import render
+from sweep.config import FrameworkSettings, Settings, load, load_stored, only
+from sweep.cuda import DriverPolicy
+from sweep.errors import SettingsError
+from sweep.files import write_model
+from sweep.framework import known_frameworks
+from sweep.model import GpuClass
+from sweep.places import cache_dir
+
+GPU = GpuClass(
+    capability="8.0",
+    device='NVIDIA "A100" # 80GB',
+    memory_mb=81153,
+    runtime="12.4",
+    driver=None,
+    mig=False,
+    devices=2,
+    machines=("a.example",),
+)
+EVERYTHING = """
+[sweep]
+results = "out/results"
+framework_files = "mine"
+[frameworks.pytorch]
+versions = ["2.5.1", "2.10"]
+python = "3.12"
+channels = ["file:///srv/conda", "conda-forge"]
+[frameworks.jax]
+[cuda]
+runtimes = ["12.4", "11.8", "12.4"]
+driver_policy = "strict"
+[gpus]
+capabilities = ["10.0", "8.6"]
+mig = false
+minimum_memory = "16 GB"
+[conda]
+channels = ["https://conda.example/forge"]
+cache = "cache"
+installer = "rattler"
+installer_python = "/opt/python3.12/bin/python3"
+offline = true
+solve_limit = "90s"
+[node]
+glibc = "2.34"
+linux = "5.14.0"
+archspec = "x86_64_v3"
+platform = "linux-64"
+[limits]
+queue = "2d"
+run = "3h"
+install = "45m"
+probe = "600s"
+held = "5m"
+deadline = "7d"
+retries = 0
+[resources]
+cpus = 4
+memory = "1TB"
+disk = "800MB"
+requirements = 'HasStorage && (Site == "here")'
+[pool]
+condor_config = "etc/condor_config"
+[submit]
+"+WantGPULab" = true
+"My.GPUJobLength" = "short"
+accounting_group = "physics"
+concurrency_limits = 3
+priority = -1.5
+"""
+
+
+@pytest.mark.parametrize(("text", "words"), BAD.values(), ids=list(BAD))
+def test_a_wrong_setting_is_one_line_that_names_file_key_value_and_remedy(
+    tmp_path: Path, text: str, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_of(tmp_path, text)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'sweep.toml'}: ")
+    for word in words:
+        assert word in message
+    assert len(message.splitlines()) == 1
+    assert message.isprintable()
+    assert not re.search(r"pydantic|constrained|\[\w+-|Value error|\^\[", message)
+
+
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_of(tmp_path, '[limits]\nrun = "long"\nquue = 1\n[resources]\ncpus = 0')
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    assert {line.split()[0] for line in lines[1:]} == {"limits.run", "unknown", "resources.cpus"}
+
+
+@pytest.mark.parametrize("text", ["", "[frameworks]", "[cuda]\nruntimes = 3"])
+def test_a_sweep_without_frameworks_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=r"sweep\.toml: frameworks(:| is missing)"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[frameworks.PyTorch]", "frameworks.PyTorch = 'PyTorch': write a name of lower-case"),
+        ("frameworks = 3", "frameworks = 3: Input should be a valid dictionary"),
+        ("sweep = 3\n[frameworks.jax]", r"sweep = 3: [sweep] is a table"),
+        ('results = "x"\n[frameworks.jax]', r"results belongs into the [sweep] table"),
+    ],
+)
+def test_tables_of_the_wrong_kind(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("missing", None, ("no such file", "sweep init", "--settings")),
+        ("broken", b"[limits\nqueue = 3", ("not valid TOML", "line 1")),
+        ("twice", b"[cuda]\n[cuda]\n", ("not valid TOML",)),
+        ("latin1", b'[frameworks.pytorch]\npython = "\xe9"', ("not UTF-8", "byte 31", "save it as UTF-8")),
+        ("binary", b"\x00\x01", ("not valid TOML",)),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | None, words: tuple[str, ...]) -> None:
+    path = tmp_path / f"{name}.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_directory_is_not_a_settings_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="Is a directory; write one with `sweep init`"):
+        load(tmp_path)
+
+
+# --------------------------------------------------------------------------- submit commands
+
+OWNED = [
+    "requirements", "Requirements", "+Requirements", "My.Requirements", "MY.requirements", "my.REQUIREMENTS",
+    "request_GPUs", "Request_Gpus", "+RequestGPUs", "My.RequestGPUs", "request_gpu", "+RequireGPUs", "require_gpus",
+    "gpus_minimum_runtime", "GPUs_Minimum_Memory", "+GPUsMinRuntime", "+GPUsMinCapability", "gpus_maximum_capability",
+    "executable", "+Cmd", "arguments", "+Arguments", "+Args", "environment", "+Environment", "+Env", "env",
+    "log", "+UserLog", "output", "+Out", "stdout", "initialdir", "+Iwd", "universe", "+JobUniverse",
+    "periodic_remove", "Periodic_Remove", "+PeriodicRemove", "My.PeriodicRemoveReason", "+OnExitRemove",
+    "max_retries", "+JobMaxRetries", "transfer_input_files", "+TransferInput", "leave_in_queue", "+LeaveJobInQueue",
+    "My.SweepTuple", "+sweeptuple", "+SweepQueueLimit", "+SweepAnything", "+RequestMemory", "queue",
+]  # fmt: skip
+SITE = [
+    "+WantGPULab", "+GPUJobLength", "My.WantFlocking", "accounting_group", "accounting_group_user", "priority",
+    "nice_user", "concurrency_limits", "+ProjectName", "rank", "notification", "notify_user", "x509userproxy",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_a_command_that_the_sweep_owns_is_refused_in_every_spelling(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_of(tmp_path, f'[submit]\n"{name}" = "x"')
+    assert f"submit: {name!r} belongs to the sweep itself" in str(caught.value)
+    assert "remove it" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", SITE)
+def test_a_command_of_the_site_is_taken(tmp_path: Path, name: str) -> None:
+    assert settings_of(tmp_path, f'[submit]\n"{name}" = "x"').submit == {name: "x"}
+
+
+def test_every_command_of_the_submit_template_is_owned_or_harmless(tmp_path: Path) -> None:
+    template = (Path(render.places.templates()) / "job.sub.j2").read_text()
+    written = set(re.findall(r"^(?:My\.)?(\w+) *= ", template, flags=re.MULTILINE))
+    assert {"universe", "require_gpus", "SweepTuple", "PeriodicRemoveReason"} <= written
+    # A site may want mail, or another lease; neither changes what is tested.
+    for name in written - {"notification", "job_lease_duration"}:
+        with pytest.raises(SettingsError, match="belongs to the sweep itself"):
+            settings_of(tmp_path, f'[submit]\n{name} = "x"')
+
+
+# --------------------------------------------------------------------------- what is accepted
+
+
+def test_everything_that_can_be_set(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text(EVERYTHING)
+    settings = load(path)
+    assert settings.results == tmp_path / "out/results"
+    assert settings.framework_files == tmp_path / "mine"
+    assert settings.conda.cache == tmp_path / "cache"
+    assert settings.pool.condor_config == str(tmp_path / "etc/condor_config")
+    assert settings.cuda.runtimes == ["11.8", "12.4"]
+    assert settings.cuda.driver_policy is DriverPolicy.STRICT
+    assert settings.gpus.capabilities == ["8.6", "10.0"]
+    assert settings.gpus.minimum_memory == 16 * 1024
+    assert (settings.resources.memory, settings.resources.disk) == (1024 * 1024, 800)
+    limits = settings.limits
+    assert (limits.queue, limits.run, limits.install, limits.probe) == (172800, 10800, 2700, 600)
+    assert settings.frameworks["pytorch"].versions == ["2.5.1", "2.10"]
+    assert settings.frameworks["jax"] == FrameworkSettings()
+    assert settings.submit == {
+        "+WantGPULab": True,
+        "My.GPUJobLength": "short",
+        "accounting_group": "physics",
+        "concurrency_limits": 3,
+        "priority": -1.5,
+    }
+
+
+def tables() -> dict[str, type[BaseModel]]:
+    """The tables of sweep.toml that have keys of their own."""
+    found = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return {n: table for n, table in found.items() if isinstance(table, type) and issubclass(table, BaseModel)}
+
+
+def test_everything_names_every_setting() -> None:
+    """The round trip below is only as good as this list is whole."""
+    data = tomllib.loads(EVERYTHING)
+    assert len(tables()) == 7
+    for name, table in tables().items():
+        assert set(data[name]) == set(table.model_fields), name
+    assert set(data["frameworks"]["pytorch"]) == set(FrameworkSettings.model_fields)
+
+
+def test_paths_are_relative_to_the_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    (tmp_path / "sweep.toml").write_text(PYTORCH + '[conda]\ncache = "~/cache"')
+    settings = load(Path("../sweep.toml"))
+    assert settings.results == tmp_path / "results"
+    assert settings.conda.cache == Path("/home/someone/cache")
+
+
+@pytest.mark.parametrize("text", [PYTORCH, EVERYTHING])
+def test_settings_json_gives_the_same_settings_back(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text(text)
+    settings = load(path)
+    write_model(tmp_path / "settings.json", settings)
+    again = load_stored(tmp_path / "settings.json")
+    assert again == settings
+    assert [type(v) for v in again.submit.values()] == [type(v) for v in settings.submit.values()]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file or directory; is"),
+        (b"", "the file is damaged: Invalid JSON"),
+        (b'{"frameworks": {"pytorch": ', "the file is damaged: Invalid JSON"),
+        (b"\xff\xfe", "the file is damaged: Invalid JSON"),
+        (b"[]", "the file is damaged"),
+        (b'{"frameworks": {"pytorch": {"versions": 0}}}', "frameworks.pytorch.versions = 0"),
+        (b'{"frameworks": {"pytorch": {}}, "new": 1}', "unknown key new"),
+    ],
+)
+def test_damaged_settings_json(tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "settings.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        load_stored(path)
+    assert str(caught.value).startswith(f"{path}: {words}")
+
+
+# --------------------------------------------------------------------------- sweep try
+
+
+def test_only_narrows_to_one_tuple_and_keeps_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text(EVERYTHING)
+    settings = load(path)
+    narrow = only(settings, "pytorch", "2.6", "12.6", "9.0")
+    assert narrow.frameworks == {"pytorch": settings.frameworks["pytorch"].model_copy(update={"versions": ["2.6"]})}
+    assert narrow.cuda == settings.cuda.model_copy(update={"runtimes": ["12.6"]})
+    assert narrow.gpus == settings.gpus.model_copy(update={"capabilities": ["9.0"]})
+    assert narrow.results == settings.results / "tries"
+    for table in ("conda", "node", "limits", "resources", "pool", "submit", "framework_files"):
+        assert getattr(narrow, table) == getattr(settings, table), table
+
+
+def test_only_takes_a_framework_that_the_settings_do_not_name(tmp_path: Path) -> None:
+    narrow = only(settings_of(tmp_path), "tensorflow", "2.15", "11.8", "7.0")
+    assert narrow.frameworks == {"tensorflow": FrameworkSettings(versions=["2.15"])}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("PyTorch", "2.5", "12.4", "8.0"), "frameworks.PyTorch = 'PyTorch': write a name"),
+        (("pytorch", "latest", "12.4", "8.0"), "frameworks.pytorch.versions.0 = 'latest': write a version"),
+        (("pytorch", "2.5", "12", "8.0"), "cuda.runtimes.0 = '12': write a CUDA runtime"),
+        (("pytorch", "2.5", "12.4", "sm80"), "gpus.capabilities.0 = 'sm80': write a compute capability"),
+        (("pytorch", "2.5", "12.4", "8.0\n"), "gpus.capabilities.0 = '8.0\\n': write a compute capability"),
+    ],
+)
+def test_only_says_which_word_is_wrong(tmp_path: Path, arguments: tuple[str, str, str, str], words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        only(settings_of(tmp_path), *arguments)
+    assert str(caught.value).startswith(f"sweep try: {words}")
+
+
+# --------------------------------------------------------------------------- sweep init
+
+
+def fresh_file(pool: bool) -> str:
+    seen: dict[str, Any] = {"classes": [], "collector": None, "runtimes": ()}
+    if pool:
+        seen = {"classes": [GPU], "collector": "pool.example:9618", "runtimes": ("12.4",)}
+    return render.settings_template(frameworks=known_frameworks(), **seen)
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_the_file_that_init_writes_says_what_the_defaults_are(tmp_path: Path, pool: bool) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text(fresh_file(pool))
+    defaults = Settings(frameworks={name: FrameworkSettings() for name in known_frameworks()})
+    conda = defaults.conda.model_copy(update={"cache": cache_dir()})
+    assert load(path) == defaults.model_copy(update={"results": tmp_path / "results", "conda": conda})
+
+
+def test_the_file_that_init_writes_describes_the_pool() -> None:
+    assert 'capability 8.0: 2 x NVIDIA "A100" # 80GB, 81153 MiB, driver ? (CUDA 12.4)' in fresh_file(True)
+    assert "pool.example:9618" in fresh_file(True)
+    assert "The pool at" not in fresh_file(False)
+
+
+def test_the_file_that_init_writes_shows_every_setting() -> None:
+    text = re.sub(r"^# (?=\S+ = )", "", fresh_file(False), flags=re.MULTILINE)
+    shown = tomllib.loads(text)
+    sweep = shown.pop("sweep")
+    assert set(sweep) == {"results", "framework_files"}
+    assert set(shown) == set(Settings.model_fields) - set(sweep)
+    for name, table in tables().items():
+        assert set(shown[name]) == set(table.model_fields), name
+    for key in FrameworkSettings.model_fields:
+        assert f"# {key}: " in text or f"{key} = " in text
+
+
+def test_the_commented_lines_of_that_file_can_be_put_to_use(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text(re.sub(r"^# (?=\S+ = )", "", fresh_file(True), flags=re.MULTILINE))
+    settings = load(path)
+    assert settings.submit == {"+WantGPULab": True, "+GPUJobLength": "short"}
+    assert settings.gpus.minimum_memory == 10 * 1024
+    assert json.loads(settings.model_dump_json())["resources"]["requirements"] == "HasMyStorage"

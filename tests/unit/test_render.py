@@ -1,0 +1,349 @@
+"""plan.json and templates -> submit files and DAGs: every value where it belongs, and none that breaks out."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from classad2 import ParserType, parseOne
+from hypothesis import given
+from hypothesis import strategies as st
+from planning import settings_of
+
+from sweep import render
+from sweep.config import Settings
+from sweep.errors import ResultsError, SettingsError
+from sweep.framework import load_frameworks
+from sweep.model import Cause, Pool, VersionTuple
+from sweep.prune import settled, submitted
+from sweep.schema import Plan
+
+A = VersionTuple(framework="pytorch", version="2.5", cuda="12.4", capability="8.0")
+B = VersionTuple(framework="pytorch", version="2.10", cuda="11.8", capability="12.0")
+C = VersionTuple(framework="pytorch", version="2.10", cuda="11.8", capability="9.0")
+HERE = Path("/srv/results/2026-11-20T060000")
+
+
+def plan_of(*tuples: VersionTuple, here: Path = HERE) -> Plan:
+    """A plan that submits these tuples, and has settled C."""
+    now = datetime(2026, 11, 20, 6, tzinfo=UTC)
+    return Plan(
+        sweep=here.name,
+        created=now,
+        deadline=datetime(2026, 11, 23, 6, tzinfo=UTC),
+        queue_limit=1,
+        run_limit=1,
+        driver_policy="minor",
+        simulated=True,
+        pool=Pool(taken=now, collector="", slots=0, classes=()),
+        channels=(),
+        environments=(),
+        tuples=(*map(submitted, tuples), settled(C, Cause.NO_BUILD, "no-build", "none")),
+    )
+
+
+def commands(text: str) -> dict[str, str]:
+    """The commands of a submit file, by name in lower case; continued lines joined as HTCondor joins them."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    found: dict[str, str] = {}
+    for line in joined.splitlines():
+        if line and not line.startswith("#") and line != "queue":
+            name, equals, value = line.partition("=")
+            assert equals, f"not a command: {line!r}"
+            assert name.strip().lower() not in found, f"twice: {line!r}"
+            found[name.strip().lower()] = value.strip()
+    assert joined.rstrip().endswith("\nqueue")
+    assert re.findall(r"^queue.*$", joined, flags=re.MULTILINE) == ["queue"]
+    return found
+
+
+def submit_file(settings: Settings, tuple_: VersionTuple = A, here: Path = HERE) -> dict[str, str]:
+    return commands(render.dry_submit_file(tuple_, settings, here))
+
+
+# --------------------------------------------------------------------------- the submit file
+
+
+def test_the_defaults(tmp_path: Path) -> None:
+    found = submit_file(settings_of(tmp_path))
+    expected = {
+        "universe": "vanilla",
+        "executable": f"{HERE}/job.sh",
+        "arguments": '"pytorch-2.5-cuda12.4-sm80 pytorch 12.4 8.0"',
+        "request_gpus": "1",
+        "require_gpus": "Capability == 8.0",
+        "gpus_minimum_runtime": "12.0",
+        "request_cpus": "1",
+        "request_memory": "8192MB",
+        "request_disk": "40960MB",
+        "max_retries": "2",
+        "retry_until": "ExitBySignal =!= true && ExitCode == 0",
+        "requirements": "TARGET.Machine =!= MachineAttrMachine1 && TARGET.Machine =!= MachineAttrMachine2",
+        "job_machine_attrs_history_length": "3",
+        "transfer_output_files": "result.json",
+        "my.sweeptuple": '"pytorch-2.5-cuda12.4-sm80"',
+        "my.sweepqueuelimit": "86400",
+        "my.sweeprunlimit": "7200",
+        "my.sweepheldlimit": "600",
+    }
+    assert {name: found[name] for name in expected} == expected
+    assert "gpus_minimum_memory" not in found
+
+
+def test_every_setting_that_a_job_sees(tmp_path: Path) -> None:
+    text = """
+[cuda]
+driver_policy = "strict"
+[gpus]
+mig = false
+minimum_memory = "16GB"
+[limits]
+queue = "1h"
+run = "3h"
+held = "7m"
+retries = 1
+[resources]
+cpus = 4
+memory = "2GB"
+disk = "1GB"
+requirements = 'Site == "here" || HasStorage'
+"""
+    found = submit_file(settings_of(tmp_path, text), B)
+    expected = {
+        "arguments": '"pytorch-2.10-cuda11.8-sm120 pytorch 11.8 12.0"',
+        "require_gpus": 'Capability == 12.0 && regexp("MIG", DeviceName) =!= true',
+        "gpus_minimum_runtime": "11.8",
+        "gpus_minimum_memory": "16384MB",
+        "request_cpus": "4",
+        "request_memory": "2048MB",
+        "request_disk": "1024MB",
+        "max_retries": "1",
+        "job_machine_attrs": "Machine",
+        "job_machine_attrs_history_length": "2",
+        "requirements": 'TARGET.Machine =!= MachineAttrMachine1 && (Site == "here" || HasStorage)',
+        "my.sweepqueuelimit": "3600",
+        "my.sweeprunlimit": "10800",
+        "my.sweepheldlimit": "420",
+    }
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_without_retries_no_machine_is_avoided(tmp_path: Path) -> None:
+    found = submit_file(settings_of(tmp_path, "[limits]\nretries = 0"))
+    assert found["max_retries"] == "0"
+    assert not {"requirements", "job_machine_attrs", "job_machine_attrs_history_length"} & set(found)
+
+
+def test_nothing_outlives_the_deadline_and_every_limit_has_its_token(tmp_path: Path) -> None:
+    found = submit_file(settings_of(tmp_path))
+    assert found["periodic_remove"].startswith("(time() > $(deadline:9999999999)) || ")
+    for state, limit in ((1, "SweepQueueLimit"), (2, "SweepRunLimit"), (5, "SweepHeldLimit")):
+        assert f"(JobStatus == {state} && time() - EnteredCurrentStatus > {limit})" in found["periodic_remove"]
+    reason = parseOne(
+        "Reason = " + found["my.periodicremovereason"].replace("$(deadline:9999999999)", "9999999999"), ParserType.Old
+    )
+    for status, started, token in (
+        (1, None, "sweep:never-matched"),
+        (1, 1700000000, "sweep:idle-again"),
+        (2, 1700000000, "sweep:run-limit"),
+        (5, None, "sweep:held:13:2"),
+    ):
+        reason["JobStatus"], reason["HoldReasonCode"], reason["HoldReasonSubCode"] = status, 13, 2
+        if started:
+            reason["JobStartDate"] = started
+        elif "JobStartDate" in reason:
+            del reason["JobStartDate"]
+        assert reason.eval("Reason") == token
+
+
+def test_the_periodic_expression_is_a_boolean_in_every_state(tmp_path: Path) -> None:
+    found = submit_file(settings_of(tmp_path))
+    text = found["periodic_remove"].replace("$(deadline:9999999999)", "9999999999")
+    ad = parseOne(f"Remove = {text}\nSweepQueueLimit = 100\nSweepRunLimit = 10\nSweepHeldLimit = 1", ParserType.Old)
+    ad["EnteredCurrentStatus"] = 0
+    for status, expected in ((1, True), (2, True), (3, False), (4, False), (5, True), (6, False)):
+        ad["JobStatus"] = status
+        assert ad.eval("Remove") is expected
+    ad["EnteredCurrentStatus"] = int(datetime.now(UTC).timestamp()) + 1000
+    for status in (1, 2, 5):
+        ad["JobStatus"] = status
+        assert ad.eval("Remove") is False
+
+
+# --------------------------------------------------------------------------- commands of the site
+
+
+def test_site_commands_stand_as_they_are_and_attributes_are_classad_literals(tmp_path: Path) -> None:
+    text = """[submit]
+"+WantGPULab" = true
+"+GPUJobLength" = "short"
+"My.ProjectName" = 'the "big" one'
+accounting_group = "physics.gpu"
+priority = -3
+nice_user = false
+"""
+    found = submit_file(settings_of(tmp_path, text))
+    expected = {
+        "+wantgpulab": "true",
+        "+gpujoblength": '"short"',
+        "my.projectname": '"the \\"big\\" one"',
+        "accounting_group": "physics.gpu",
+        "priority": "-3",
+        "nice_user": "false",
+    }
+    assert {name: found[name] for name in expected} == expected
+
+
+PRINTABLE = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0x2FF).filter(str.isprintable) | st.sampled_from("\"\\'$ "),
+    max_size=20,
+).filter(lambda text: not text.endswith("\\"))
+
+
+@given(PRINTABLE)
+def test_any_text_of_an_attribute_reaches_the_job_unchanged(value: str) -> None:
+    """Submit files are read with the old ClassAd syntax, which classad2 has too."""
+    settings = Settings.model_validate({"frameworks": {"pytorch": {}}, "submit": {"+Text": value}})
+    found = submit_file(settings)
+    assert parseOne(f"Text = {found['+text']}\n", ParserType.Old)["Text"] == value
+
+
+def test_a_value_cannot_add_a_line(tmp_path: Path) -> None:
+    for value in ("x\\nqueue 1000", "x\\r+Owner = 1", "x\\u2028y", "x\\u0085y", "\\u001b[2J"):
+        with pytest.raises(SettingsError):
+            settings_of(tmp_path, f'[submit]\n"+Text" = "{value}"')
+
+
+# --------------------------------------------------------------------------- paths
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/srv/my results/x",
+        "/srv/a,b",
+        '/srv/a"b',
+        "/srv/a'b",
+        "/srv/a\nb",
+        "/srv/a\n",
+        "/srv/a\tb",
+        "/srv/$(x)",
+        "/srv/$HOME",
+        "/srv/a;b",
+        "/srv/a#b",
+        "/srv/a\\b",
+        "/srv/{a}",
+        "/srv/é",
+        "relative/path",
+    ],
+)
+def test_a_path_that_a_dag_cannot_carry(tmp_path: Path, path: str) -> None:
+    settings = settings_of(tmp_path)
+    for use in (
+        lambda: render.safe_path(Path(path)),
+        lambda: render.dry_submit_file(A, settings, Path(path)),
+        lambda: render.parent_dag(Path(path) / "2026-11-20T060000", Path("/usr/bin/python3")),
+        lambda: render.parent_dag(HERE, Path(path)),
+        lambda: render.tuples_dag(plan_of(A), Path(path), [A]),
+    ):
+        with pytest.raises(ResultsError) as caught:
+            use()
+        assert repr(path)[1:-1] in str(caught.value)
+        assert "choose another directory with sweep.results" in str(caught.value)
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("path", ["/srv/results", "/home/a.b-c_d/x=1/@y%z:~^+-", "/x"])
+def test_a_path_that_it_can(path: str) -> None:
+    assert render.safe_path(Path(path)) == path
+
+
+# --------------------------------------------------------------------------- the sweep's files
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A sweep's directory with everything that rendering writes."""
+    settings = settings_of(tmp_path)
+    here = tmp_path / "2026-11-20T060000"
+    render.write_common(settings, load_frameworks(settings), here)
+    render.write_tuples(plan_of(A, B, here=here), settings, here, "micromamba")
+    return here
+
+
+def test_a_submit_file_for_each_submitted_tuple_and_no_other(written: Path) -> None:
+    assert {p.parent.name for p in written.glob("tuples/*/job.sub")} == {A.id, B.id}
+    assert [p.name for p in written.rglob(".*")] == []
+
+
+def test_a_submit_file_takes_along_what_the_job_needs(written: Path) -> None:
+    found = commands((written / "tuples" / B.id / "job.sub").read_text())
+    assert found["initialdir"] == f"{written}/tuples/{B.id}"
+    assert found["transfer_input_files"].split(", ") == [
+        f"{written}/probe/driver.py",
+        f"{written}/probe/pytorch.py",
+        f"{written}/probe/micromamba",
+        f"{written}/environments/pytorch-2.10-cuda11.8/explicit.txt",
+    ]
+    for path in (found["executable"], *found["transfer_input_files"].split(", ")[:2]):
+        assert Path(path).is_file()
+
+
+def test_the_dag_has_one_node_for_each_submitted_tuple(written: Path) -> None:
+    text = (written / "tuples.dag").read_text()
+    jobs = dict(re.findall(r"^JOB (\S+) (\S+)$", text, flags=re.MULTILINE))
+    assert jobs == {t.id.replace(".", "_"): f"{written}/tuples/{t.id}/job.sub" for t in (A, B)}
+    variables = dict(re.findall(r"^VARS (\S+) (.*)$", text, flags=re.MULTILINE))
+    deadline = int(datetime(2026, 11, 23, 6, tzinfo=UTC).timestamp())
+    assert variables == dict.fromkeys(jobs, f'run="./" events="{written}/events.log" deadline="{deadline}"')
+    assert f"SET_JOB_ATTR PeriodicRemove = time() > {deadline}\n" in text
+
+
+def test_the_variables_of_the_dag_are_those_of_the_submit_file(written: Path) -> None:
+    given_ = set(re.findall(r'(\w+)="', (written / "tuples.dag").read_text())) - {"PeriodicRemoveReason"}
+    used = set(re.findall(r"\$\((\w+):", (written / "tuples" / A.id / "job.sub").read_text()))
+    assert given_ == used == {"run", "events", "deadline"}
+
+
+def test_the_job_script_is_a_shell_script_with_the_settings_in_it(written: Path) -> None:
+    script = written / "job.sh"
+    assert script.stat().st_mode & 0o111
+    subprocess.run(["sh", "-n", script], check=True)
+    text = script.read_text()
+    assert "\ninstaller='micromamba'\n" in text
+    assert "\ninstall_limit=3600\nprobe_limit=1800\n" in text
+    assert not re.search(r"{{|}}|{%|%}", text)
+
+
+def test_the_parent_dag_names_its_own_directory_everywhere() -> None:
+    text = render.parent_dag(HERE, Path("/opt/python/bin/python3"))
+    assert not re.search(r"{{|}}|{%|%}", text)
+    assert f'SET_JOB_ATTR SweepDirectory = "{HERE}"\nSET_JOB_ATTR SweepResults = "{HERE.parent}"\n' in text
+    assert f"SUBDAG EXTERNAL tuples {HERE}/tuples.dag\n" in text
+    scripts = re.findall(r"^SCRIPT .* (PRE|POST) (\w+) (\S+) .* -m sweep (\w+) (\S+)", text, flags=re.MULTILINE)
+    assert scripts == [
+        ("PRE", "tuples", "/opt/python/bin/python3", "plan", str(HERE)),
+        ("POST", "tuples", "/opt/python/bin/python3", "classify", str(HERE)),
+        ("POST", "report", "/opt/python/bin/python3", "report", str(HERE)),
+    ]
+    assert re.search(r"^FINAL report \S+ NOOP$", text, flags=re.MULTILINE)
+
+
+def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsError, match="cannot write"):
+        render.write_tuples(plan_of(A), settings, tmp_path / "file", "micromamba")
+    with pytest.raises(ResultsError, match="cannot write"):
+        render.write_common(settings, load_frameworks(settings), tmp_path / "file")
+
+
+def test_a_plan_is_the_same_after_its_file(tmp_path: Path) -> None:
+    plan = plan_of(A, B)
+    text = plan.model_dump_json(by_alias=True)
+    assert json.loads(text)["schema"] == "sweep.plan/1"
+    assert render.tuples_dag(Plan.model_validate_json(text), HERE, [A]) == render.tuples_dag(plan, HERE, [A])
