@@ -126,7 +126,7 @@ def plan(context: click.Context, directory: Path | None) -> None:
     from sweep import sweeps
     from sweep.steps import plan_step
 
-    here = directory.resolve() if directory else sweeps.new(_settings(context))
+    here = directory.resolve() if directory else sweeps.new(_settings(context), to_run=False)
     _show_plan(here, plan_step(here, _say))
 
 
@@ -161,17 +161,14 @@ def submit(context: click.Context, directory: Path | None, wait_for_it: bool) ->
     from sweep import sweeps
 
     if directory is None:
-        here = sweeps.new(_settings(context))
-    else:
-        here = directory.resolve()
-        _reach_pool(here)
-    _submit(here, wait_for_it)
+        _submitted(*sweeps.start(_settings(context)), wait_for_it)
+        return
+    here = directory.resolve()
+    _reach_pool(here)
+    _submitted(here, sweeps.submit(here), wait_for_it)
 
 
-def _submit(here: Path, wait_for_it: bool) -> None:
-    from sweep import sweeps
-
-    job = sweeps.submit(here)
+def _submitted(here: Path, job: str, wait_for_it: bool) -> None:
     click.echo(f"sweep {here.name} is job {job}; its directory is {here}")
     if wait_for_it:
         _watch(here, job)
@@ -215,7 +212,7 @@ def try_command(
     from sweep import config, sweeps
 
     only = config.only(_settings(context), framework, version, cuda, capability)
-    _submit(sweeps.new(only), not no_wait)
+    _submitted(*sweeps.start(only), not no_wait)
 
 
 @cli.command()

@@ -23,6 +23,7 @@ GPU_SLOTS = 'SlotType =!= "Dynamic" && IsDataSlot =!= true && (TotalGPUs > 0 || 
 RESULTS_ATTRIBUTE = "SweepResults"
 DIRECTORY_ATTRIBUTE = "SweepDirectory"
 
+_HELD = 5  # JobStatus
 _COMMAND_LIMIT = 300  # seconds; condor_submit_dag and condor_submit answer in well under one
 
 
@@ -70,7 +71,7 @@ def gpu_slot_ads() -> list[Any]:
 
 
 def running_sweeps(results: Path | None = None) -> list[dict[str, str]]:
-    """The sweeps in the queue, as directory and job id; only those of one results directory, if it is given.
+    """The sweeps in the queue, as directory, job id and, if it is held, why; those of one results directory if given.
 
     Raises:
         PoolError: the schedd does not answer.
@@ -81,14 +82,21 @@ def running_sweeps(results: Path | None = None) -> list[dict[str, str]]:
         constraint += f" && {RESULTS_ATTRIBUTE} == {quoted(str(results))}"
     try:
         ads = htcondor2.Schedd().query(
-            constraint=constraint, projection=["ClusterId", DIRECTORY_ATTRIBUTE, RESULTS_ATTRIBUTE, "JobStatus"]
+            constraint=constraint, projection=["ClusterId", DIRECTORY_ATTRIBUTE, "JobStatus", "HoldReason"]
         )
     except Exception as error:
         raise PoolError(
             f"the schedd of this access point does not answer: {_one_line(error)}\n"
             "check that HTCondor runs here (`condor_q` answers), or name its configuration with pool.condor_config"
         ) from error
-    return [{"directory": str(ad[DIRECTORY_ATTRIBUTE]), "job": str(ad["ClusterId"])} for ad in ads]
+    return [
+        {
+            "directory": str(ad[DIRECTORY_ATTRIBUTE]),
+            "job": str(ad["ClusterId"]),
+            "held": str(ad.get("HoldReason", "no reason given")) if ad["JobStatus"] == _HELD else "",
+        }
+        for ad in ads
+    ]
 
 
 def quoted(text: str) -> str:

@@ -101,11 +101,15 @@ class History:
 
 @dataclass
 class EventLog:
-    """The histories by tuple id, the newest time in the log, and what kept it from being read to its end."""
+    """The histories by tuple id, the newest time in the log, and what kept it from being read to its end.
+
+    `events` counts what could be read, whoever logged it.
+    """
 
     histories: dict[str, History]
     newest: int
     problem: str | None = None
+    events: int = 0
 
 
 def read(path: Path) -> EventLog:
@@ -115,23 +119,29 @@ def read(path: Path) -> EventLog:
     os.environ.setdefault("CONDOR_CONFIG", os.devnull)  # reading a log needs no pool
     import htcondor2
 
+    written = _written(path)  # before the reading: a log that grows meanwhile is not a damaged one
     log = htcondor2.JobEventLog(str(path))
     try:
-        return fold(_events(log))
+        found = fold(log.events(stop_after=0))
     finally:
         log.close()
+    if found.problem is None and found.events < written:
+        # The bindings pass over what they cannot read, or end there, without a word.
+        found.problem = f"the event log is damaged: {found.events} of its {written} events could be read"
+    return found
 
 
-def _events(log: Any) -> Iterable[Any]:
-    """The events until the log ends or breaks off; what is broken is raised by the bindings on the way."""
-    yield from log.events(stop_after=0)
+def _written(path: Path) -> int:
+    """How many whole events a log has: each ends with a line of three dots."""
+    with path.open("rb") as log:
+        return sum(line.rstrip(b"\r\n") == b"..." for line in log)
 
 
 def fold(events: Iterable[Any]) -> EventLog:
     """Fold events into histories. An event that cannot be read ends the reading, and is reported."""
     histories: dict[str, History] = {}
     jobs: dict[tuple[int, int], Job] = {}
-    newest = 0
+    newest = count = 0
     problem = None
     iterator = iter(events)
     while True:
@@ -142,6 +152,7 @@ def fold(events: Iterable[Any]) -> EventLog:
         except Exception as error:  # the bindings raise several types for a damaged event
             problem = f"the event log breaks off: {' '.join(str(error).split()) or type(error).__name__}"
             break
+        count += 1
         newest = max(newest, int(event.timestamp))
         name = event.type.name
         key = (int(event.cluster), int(event.proc))
@@ -151,7 +162,7 @@ def fold(events: Iterable[Any]) -> EventLog:
                 jobs[key] = job
         elif key in jobs:
             _apply(jobs[key], name, event)
-    return EventLog(histories, newest, problem)
+    return EventLog(histories, newest, problem, count)
 
 
 def _submitted(event: Any, histories: dict[str, History]) -> Job | None:

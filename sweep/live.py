@@ -51,10 +51,18 @@ def progress(here: Path) -> Progress:
             state = history.last.state.value if history else "waiting"
             found.setdefault(planned.framework, Counter())[_word(state)] += 1
     total = sum(found.values(), Counter())
-    phase = "reported" if (here / "compatibility.md").is_file() else "running"
+    phase = "reported" if _newer(here / "compatibility.md", here / EVENTS) else "running"
     if phase == "running" and not total["running"] + total["idle"] + total["held"] + total["waiting"]:
         phase = "classifying"
     return Progress(here.name, phase, found, sum(not t.submitted for t in plan.tuples))
+
+
+def _newer(file: Path, than: Path) -> bool:
+    """Whether a file is there and not older than another: a resumed sweep still has its first report."""
+    try:
+        return file.stat().st_mtime >= (than.stat().st_mtime if than.exists() else 0)
+    except OSError:
+        return False
 
 
 def _word(state: str) -> str:

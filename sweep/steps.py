@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sweep import events, sweeps
-from sweep.errors import SweepError
+from sweep.errors import BadFileError, SweepError
 from sweep.report import files
 from sweep.schema import Outcomes, Plan
-from sweep.verdict import EVENTS, classify
+from sweep.verdict import EVENTS, PLAN, classify
 
 Say = Callable[[str], None]
 
@@ -53,7 +53,12 @@ def report_step(here: Path, dag_status: int | None, failed_nodes: int | None) ->
     """Classify once more and write the tables; None when there is no plan to report on.
 
     A sweep that ended as it should becomes `latest`. The two numbers are DAGMan's own, absent by hand.
+
+    Raises:
+        BadFileError: `here` is not a sweep's directory; nothing is written there.
     """
+    if not any((here / name).is_file() for name in (PLAN, sweeps.PARENT_DAG)):
+        raise BadFileError(f"{here} has neither {PLAN} nor {sweeps.PARENT_DAG}; name a sweep's directory")
     try:
         outcomes = classify_step(here, -1 if dag_status == 4 else None)
     except SweepError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sweep import condor, render
 from sweep.config import Settings
-from sweep.errors import AlreadyRunningError, BadFileError, ResultsError
+from sweep.errors import AlreadyRunningError, BadFileError, ResultsError, SubmitError
 from sweep.files import read_model, write_atomic, write_model
 from sweep.framework import load_frameworks
 from sweep.schema import Plan
@@ -24,8 +24,10 @@ FAILURE = "plan.failed"
 Say = Callable[[str], None]
 
 
-def new(settings: Settings) -> Path:
+def new(settings: Settings, *, to_run: bool = True) -> Path:
     """Make the directory of a new sweep, with its settings and its copy of the parent DAG.
+
+    A sweep that is meant to run now is refused while another one is in the queue; a dry run is not.
 
     Raises:
         ResultsError: the results directory cannot be written, or its path cannot stand in a DAG.
@@ -33,14 +35,8 @@ def new(settings: Settings) -> Path:
         SettingsError: a framework file is missing or wrong.
         PoolError: the schedd does not answer.
     """
-    results = Path(render.safe_path(settings.results.resolve()))
-    load_frameworks(settings)  # better now than in the DAG
-    with _only_one(results):
-        _refuse_a_second(results)
-        here = _fresh_directory(results)
-        write_model(here / "settings.json", settings)
-        write_atomic(here / PARENT_DAG, render.parent_dag(here, _python()))
-    return here
+    with _results_of(settings) as results:
+        return _make(results, settings, to_run=to_run)
 
 
 def submit(here: Path) -> str:
@@ -55,20 +51,31 @@ def submit(here: Path) -> str:
     if not (here / PARENT_DAG).is_file():
         raise BadFileError(f"{here} has no {PARENT_DAG}; `sweep new` makes a sweep's directory")
     with _only_one(here.parent):
-        _refuse_a_second(here.parent)
-        submitted_before = (here / f"{PARENT_DAG}.condor.sub").exists()
-        if submitted_before and not list(here.glob(f"{PARENT_DAG}.rescue*")):
-            raise BadFileError(
-                f"the sweep in {here} was submitted before and left nothing to resume; `sweep submit` starts another"
-            )
-        _refuse_after_deadline(here)
-        condor.check_dag(here / PARENT_DAG)
-        return condor.submit_dag(here / PARENT_DAG, f"sweep {here.name}")
+        return _send(here)
+
+
+def start(settings: Settings) -> tuple[Path, str]:
+    """Make a sweep and submit it; its directory and job id.
+
+    Not `new` and then `submit`: of two commands at the same moment one would leave a directory that never runs.
+
+    Raises:
+        SweepError: what `new` and `submit` raise.
+    """
+    with _results_of(settings) as results:
+        here = _make(results, settings, to_run=True)
+        return here, _send(here)
 
 
 def wait(here: Path, job: str, look: Callable[[], None], interval: float = 1.0) -> None:
-    """Wait until a sweep has left the queue, calling `look` every so often."""
-    while any(running["job"] == job for running in condor.running_sweeps(here.parent)):
+    """Wait until a sweep has left the queue, calling `look` every so often.
+
+    Raises:
+        SubmitError: the sweep's DAG is on hold and would wait for ever.
+    """
+    while running := [r for r in condor.running_sweeps(here.parent) if r["job"] == job]:
+        if held := running[0]["held"]:
+            raise SubmitError(f"job {job} of the sweep is on hold: {held}\n`condor_release {job}` lets it go on")
         look()
         time.sleep(interval)
     look()
@@ -105,6 +112,36 @@ def failure(here: Path) -> str:
     if path.is_file():
         return f"planning failed: {path.read_text().strip()}"
     return f"planning did not end; {here / 'plan.log'} has what it said"
+
+
+@contextlib.contextmanager
+def _results_of(settings: Settings) -> Iterator[Path]:
+    """The results directory, with its lock held, for settings that can be run."""
+    results = Path(render.safe_path(settings.results.resolve()))
+    load_frameworks(settings)  # better now than in the DAG
+    with _only_one(results):
+        yield results
+
+
+def _make(results: Path, settings: Settings, *, to_run: bool) -> Path:
+    if to_run:
+        _refuse_a_second(results)
+    here = _fresh_directory(results)
+    write_model(here / "settings.json", settings)
+    write_atomic(here / PARENT_DAG, render.parent_dag(here, _python()))
+    return here
+
+
+def _send(here: Path) -> str:
+    _refuse_a_second(here.parent)
+    submitted_before = (here / f"{PARENT_DAG}.condor.sub").exists()
+    if submitted_before and not list(here.glob(f"{PARENT_DAG}.rescue*")):
+        raise BadFileError(
+            f"the sweep in {here} was submitted before and left nothing to resume; `sweep submit` starts another"
+        )
+    _refuse_after_deadline(here)
+    condor.check_dag(here / PARENT_DAG)
+    return condor.submit_dag(here / PARENT_DAG, f"sweep {here.name}")
 
 
 def _python() -> Path:

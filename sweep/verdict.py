@@ -310,7 +310,7 @@ def _broken(here: Path, planned: PlannedTuple, result: ProbeResult, record: Rung
 
 def _all_passed(here: Path, planned: PlannedTuple, result: ProbeResult, jit: RungRecord | None) -> Finding:
     """Works, if it was on a GPU of the tuple's own capability; a result from another one proves nothing."""
-    seen = result.framework.capability if result.framework else None
+    seen = _capability(result)
     if seen != planned.capability:
         evidence = _in_result(here, planned, "capability")
         return Finding(Cause.INFRASTRUCTURE, f"the probe ran on a GPU of capability {seen or 'unknown'}", evidence)
@@ -320,6 +320,13 @@ def _all_passed(here: Path, planned: PlannedTuple, result: ProbeResult, jit: Run
     why = _clip((jit.message or jit.outcome.value) if jit else "not tried")
     evidence = _in_result(here, planned, (jit.message if jit else None) or Rung.JIT.value)
     return Finding(Cause.NO_JIT, f"kernels run; jit: {why}", evidence, rung=Rung.JIT)
+
+
+def _capability(result: ProbeResult) -> str | None:
+    """What the framework said of its device; where it does not tell, what the slot says of its only one."""
+    if result.framework is not None and result.framework.capability is not None:
+        return result.framework.capability
+    return result.node.devices[0].capability if len(result.node.devices) == 1 else None
 
 
 def _in_result(here: Path, planned: PlannedTuple, text: str) -> Evidence:

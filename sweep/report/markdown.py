@@ -55,7 +55,15 @@ def _failures(outcomes: Outcomes) -> list[str]:
 
 def _pool(outcomes: Outcomes) -> str:
     rows = [
-        [c.capability, plain(c.device), c.devices, len(c.machines), f"{c.memory_mb} MiB", c.driver or "?", c.runtime]
+        [
+            c.capability,
+            plain(c.device),
+            c.devices,
+            len(c.machines),
+            f"{c.memory_mb} MiB",
+            plain(c.driver or "?"),
+            c.runtime,
+        ]
         for c in outcomes.pool.classes
     ]
     headers = ["capability", "device", "devices", "machines", "memory", "driver", "newest CUDA"]
@@ -66,5 +74,5 @@ def _pool(outcomes: Outcomes) -> str:
 
 
 def _funnel(outcomes: Outcomes) -> str:
-    rows = [[row.stage, row.count, row.detail] for row in outcomes.funnel]
+    rows = [[plain(row.stage), row.count, row.detail] for row in outcomes.funnel]
     return tabulate(rows, headers=["stage", "tuples", "of which"], tablefmt="github", disable_numparse=True)

@@ -64,7 +64,9 @@ def matrix(outcomes: Outcomes, framework: str) -> pd.DataFrame:
     ).pivot(index=["version", "CUDA"], columns="capability", values="cell")
     rows = list(dict.fromkeys((o.version, o.cuda) for o in built))
     columns = sorted(table.columns, key=version_key)
-    return table.reindex(index=pd.MultiIndex.from_tuples(rows, names=["version", "CUDA"]), columns=columns)
+    # A version that not every capability was a candidate for leaves cells empty.
+    index = pd.MultiIndex.from_tuples(rows, names=["version", "CUDA"])
+    return table.reindex(index=index, columns=columns).fillna("")
 
 
 def never_built(outcomes: Outcomes, framework: str) -> str:

@@ -22,6 +22,7 @@ _STYLES = {
 }
 _GLYPH_STYLES = {glyph: _STYLES[verdict] for verdict, glyph in table.GLYPHS.items()}
 _WIDTH_WITHOUT_TERMINAL = 190
+_LEFT_COLUMNS, _CELL = 18, 20  # characters: version and CUDA; the longest word with its glyph
 _REASON_LIMIT = 200  # characters; outcomes.json and the Markdown have it whole
 
 
@@ -36,13 +37,14 @@ def show(outcomes: Outcomes, where: str) -> None:
     if outcomes.simulated:
         out.print(Text("SIMULATED GPUs: the verdicts say nothing about real ones", style="bold reverse"))
     for framework in table.frameworks(outcomes):
-        out.print(_matrix(outcomes, framework))
+        out.print(_matrix(outcomes, framework, out.width))
         if unbuilt := table.never_built(outcomes, framework):
             out.print(Text(f" {unbuilt}", style="dim"))
         out.print()
     out.print(Text(table.LEGEND, style="dim"))
     out.print()
-    out.print(_failures(outcomes))
+    if any(group.outcomes[0].submitted for group in table.failures(outcomes)):
+        out.print(_failures(outcomes))
     out.print(_funnel(outcomes))
     for note in outcomes.notes:
         out.print(Text(f"note: {note}", style="bold"))
@@ -59,7 +61,7 @@ def show_pool(pool: Pool) -> None:
     for c in pool.classes:
         name = Text(c.device) + (Text("  MIG", style="cyan") if c.mig else Text())
         count, machines, memory = str(c.devices), str(len(c.machines)), f"{c.memory_mb} MiB"
-        grid.add_row(c.capability, name, count, machines, memory, c.driver or "?", c.runtime)
+        grid.add_row(c.capability, name, count, machines, memory, Text(c.driver or "?"), c.runtime)
     out.print(grid)
     for problem in pool.problems:
         out.print(Text(f"not usable: {problem.slot}: {problem.problem}", style="yellow"))
@@ -69,22 +71,25 @@ def _table(title: str) -> Table:
     return Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
 
 
-def _matrix(outcomes: Outcomes, framework: str) -> Table:
+def _matrix(outcomes: Outcomes, framework: str, width: int) -> Table:
     frame = table.matrix(outcomes, framework)
     grid = _table(framework)
+    narrow = width < _LEFT_COLUMNS + _CELL * len(frame.columns)
     grid.add_column("version")
     grid.add_column("CUDA")
     for capability in frame.columns:
-        grid.add_column(table.column_title(capability, outcomes.pool.classes))
+        grid.add_column(table.column_title(capability, outcomes.pool.classes), overflow="fold")
     for (version, cuda), cells in zip(frame.index, frame.to_numpy(), strict=True):
-        grid.add_row(version, cuda, *(_styled(c) for c in cells))
+        grid.add_row(version, cuda, *(_styled(c, narrow) for c in cells))
     return grid
 
 
-def _styled(cell: str) -> Text:
+def _styled(cell: str, narrow: bool) -> Text:
+    """A cell in its verdict's colour; in a narrow terminal it is broken after hyphens rather than cut off."""
     settled = cell.startswith("(")
     style = _GLYPH_STYLES.get(cell.lstrip("(")[:1], "")
-    return Text(cell, style=f"dim {style}" if settled else style)
+    text = cell.replace("-", "-\n") if narrow else cell
+    return Text(text, style=f"dim {style}" if settled else style)
 
 
 def _failures(outcomes: Outcomes) -> Table:
@@ -108,5 +113,5 @@ def _funnel(outcomes: Outcomes) -> Table:
     for title in ("stage", "tuples", "of which"):
         grid.add_column(title, justify="right" if title == "tuples" else "left")
     for row in outcomes.funnel:
-        grid.add_row(row.stage, str(row.count), row.detail)
+        grid.add_row(Text(row.stage), str(row.count), row.detail)
     return grid
