@@ -90,8 +90,17 @@ class History:
 
     @property
     def last(self) -> Job:
-        """The newest job, which decides."""
+        """The newest job: where the tuple stands now."""
         return self.jobs[-1]
+
+    @property
+    def decisive(self) -> Job:
+        """The newest job that reached a verdict, else the newest.
+
+        A job that ends in the moment before its sweep is removed may be repeated by the rescue run; if that repeat
+        comes to nothing, the first one's verdict still holds.
+        """
+        return next((job for job in reversed(self.jobs) if job.exit_code == 0), self.last)
 
     @property
     def attempts(self) -> list[Attempt]:

@@ -82,8 +82,11 @@ def _submit_file(
 ) -> str:
     """The submit file of one tuple; `inputs` are paths to transfer."""
     retries = settings.limits.retries
-    other_machine = [f"TARGET.Machine =!= MachineAttrMachine{n}" for n in range(1, retries + 1)]
-    own = settings.resources.requirements
+    requirements = [f"({own})"] if (own := settings.resources.requirements) else []
+    if retries:
+        # Only a job that failed avoids its machines: one that was evicted may come back to where it was.
+        others = " && ".join(f"TARGET.Machine =!= MachineAttrMachine{n}" for n in range(1, retries + 1))
+        requirements.append(f"(NumJobCompletions =?= 0 || ({others}))")
     return environment.get_template("job.sub.j2").render(
         tuple=tuple_,
         here=safe_path(here),
@@ -95,7 +98,7 @@ def _submit_file(
         minimum_memory=settings.gpus.minimum_memory,
         resources=settings.resources,
         limits=settings.limits,
-        requirements=[*other_machine, *([f"({own})"] if own else [])],
+        requirements=requirements,
         submit={name: _submit_value(name, value) for name, value in settings.submit.items()},
     )
 

@@ -90,7 +90,7 @@ def dag_failed(here: Path) -> bool:
 
 
 def newest(results: Path) -> Path:
-    """The directory of the newest sweep below a results directory.
+    """The directory of the newest sweep below a results directory; a dry run counts only where there is nothing else.
 
     Raises:
         BadFileError: there is none.
@@ -98,7 +98,8 @@ def newest(results: Path) -> Path:
     found = sorted(p.parent for p in results.glob(f"*/{PARENT_DAG}") if not p.parent.is_symlink())
     if not found:
         raise BadFileError(f"no sweep below {results}; `sweep submit` starts one")
-    return found[-1]
+    submitted = [here for here in found if (here / f"{PARENT_DAG}.condor.sub").exists()]
+    return (submitted or found)[-1]
 
 
 def note_failure(here: Path, why: str) -> None:

@@ -80,8 +80,8 @@ def _state(plan: Plan, log: EventLog) -> Any:
     if _past_deadline(plan, log):
         return "deadline"
     submitted = [t.id for t in plan.tuples if t.submitted]
-    over = all(t in log.histories and log.histories[t].last.state.over for t in submitted)
-    by_hand = any(not re.match(r"sweep:", h.last.removal) for h in log.histories.values() if h.last.removal)
+    over = all(t in log.histories and log.histories[t].decisive.state.over for t in submitted)
+    by_hand = any(not re.match(r"sweep:", h.decisive.removal) for h in log.histories.values() if h.decisive.removal)
     return "complete" if over and not by_hand else "unfinished"
 
 
@@ -150,7 +150,7 @@ def _whereabouts(history: History | None, now: int) -> dict[str, Any]:
     """Where and how long a tuple ran, from the event log alone."""
     if history is None or not history.jobs:
         return {}
-    job, attempts = history.last, history.attempts
+    job, attempts = history.decisive, history.attempts
     last = job.attempts[-1] if job.attempts else None
     first_start = job.attempts[0].start if job.attempts else None
     waited = (first_start if first_start is not None else job.ended or now) - job.submitted
@@ -180,7 +180,9 @@ def _finding(
     result: ProbeResult | Unusable,
     lines: Mapping[int, int],
 ) -> Finding:
-    job = history.last
+    job = history.decisive
+    if job is not history.last and (isinstance(result, Unusable) or result.state != "done"):
+        job = history.last  # which has overwritten the result of the one that reached a verdict
     logged = Evidence(file=EVENTS, line=lines.get(job.cluster), excerpt=_last_words(job))
     if job.state is JobState.REMOVED:
         return _removed(plan, job, logged)

@@ -232,6 +232,21 @@ def test_a_removed_sweep_keeps_what_ran_and_resumes_with_the_rest(
     assert (site.results / "latest").readlink() == Path(run.here.name)
 
 
+def test_an_evicted_job_may_come_back_to_its_only_machine(gated_site: Callable[..., Site], gate: Gate) -> None:
+    site = gated_site("2.8", gpus={"capabilities": ["12.0"]})
+    name = "gated-2.8-cuda12.9-sm120"
+    run = site.start()
+    wait_for(lambda: seen(run.here, "EXECUTE"))
+    (cluster,) = clusters(run.here)[name]
+    assert site.command("condor_vacate_job", "-fast", cluster).returncode == 0
+    wait_for(lambda: seen(run.here, "JOB_EVICTED"))
+    gate.open()
+    assert site.end(run) == 0, site.account(run.here)
+    assert machines(run.here, name) == ["blackwell.sim.example"] * 2
+    assert outcomes(run.here)[name]["cause"] == "all-rungs"
+    assert outcomes(run.here)[name]["attempts"] == 2
+
+
 # --------------------------------------------------------------------------- broken nodes, and a schedd that dies
 
 # A Python that some jobs find broken on their node: always, or on the first node only.

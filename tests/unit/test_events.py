@@ -11,7 +11,7 @@ import pytest
 from sweepdir import LOGS, TUPLE, event_log
 
 from sweep import events
-from sweep.events import JobState
+from sweep.events import History, Job, JobState
 
 
 def read(name: str) -> events.Job:
@@ -225,3 +225,12 @@ def test_the_recordings_name_no_place_of_this_machine():
         text = path.read_text()
         assert here not in text
         assert "/tmp/" not in text
+
+
+def test_a_verdict_outlives_a_repeat_that_came_to_nothing() -> None:
+    done = Job(cluster=7, submitted=1, state=JobState.EXITED, exit_code=0)
+    repeat = Job(cluster=9, submitted=5, state=JobState.REMOVED, removal="via condor_rm")
+    assert History("t", [done, repeat]).decisive is done
+    assert History("t", [done, repeat]).last is repeat
+    failed = Job(cluster=8, submitted=3, state=JobState.EXITED, exit_code=75)
+    assert History("t", [failed, repeat]).decisive is repeat

@@ -82,7 +82,8 @@ def test_the_defaults(tmp_path: Path) -> None:
         "request_disk": "40960MB",
         "max_retries": "2",
         "retry_until": "ExitBySignal =!= true && ExitCode == 0",
-        "requirements": "TARGET.Machine =!= MachineAttrMachine1 && TARGET.Machine =!= MachineAttrMachine2",
+        "requirements": "(NumJobCompletions =?= 0 || "
+        "(TARGET.Machine =!= MachineAttrMachine1 && TARGET.Machine =!= MachineAttrMachine2))",
         "job_machine_attrs_history_length": "3",
         "transfer_output_files": "result.json",
         "my.sweeptuple": '"pytorch-2.5-cuda12.4-sm80"',
@@ -124,7 +125,8 @@ requirements = 'Site == "here" || HasStorage'
         "max_retries": "1",
         "job_machine_attrs": "Machine",
         "job_machine_attrs_history_length": "2",
-        "requirements": 'TARGET.Machine =!= MachineAttrMachine1 && (Site == "here" || HasStorage)',
+        "requirements": '(Site == "here" || HasStorage) && '
+        "(NumJobCompletions =?= 0 || (TARGET.Machine =!= MachineAttrMachine1))",
         "my.sweepqueuelimit": "3600",
         "my.sweeprunlimit": "10800",
         "my.sweepheldlimit": "420",
