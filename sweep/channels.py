@@ -39,7 +39,7 @@ from rattler.package_streaming import download_to_path, extract
 
 from sweep.builds import Build, CudaOfBuild
 from sweep.config import Platform
-from sweep.errors import ChannelError
+from sweep.errors import ChannelError, SettingsError
 from sweep.files import write_atomic
 
 # rattler's worker threads may take the GIL while the interpreter finalises, which ends in a crash after the work
@@ -71,9 +71,10 @@ class Solution:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why there is no solution, in the solver's words."""
+    """Why there is no solution, in the solver's words; or that it did not come to an end, which is no answer."""
 
     explanation: str
+    timed_out: bool = False
 
 
 def accepts(cuda: CudaOfBuild, runtime: str) -> bool:
@@ -106,7 +107,7 @@ class Channels:
         solve_limit: seconds for one solve.
     """
 
-    def __init__(self, cache: Path, platform: Platform, *, offline: bool = False, solve_limit: int = 60) -> None:
+    def __init__(self, cache: Path, platform: Platform, *, offline: bool = False, solve_limit: float = 60) -> None:
         self._platforms: list[Platform | Literal["noarch"]] = [platform, "noarch"]
         self._limit = datetime.timedelta(seconds=solve_limit)
         self._client = Client.default_client()  # reads credentials, as conda does; a bare Gateway sends none
@@ -212,8 +213,12 @@ class Channels:
                 channel_priority=ChannelPriority.Strict,
                 timeout=self._limit,
             )
-        except (SolverError, InvalidMatchSpecError) as error:
-            return Refusal(_shorten(str(error)))
+        except InvalidMatchSpecError as error:
+            raise SettingsError(
+                f"{', '.join(request.specs)}: not conda specs: {error}; mend the framework's file"
+            ) from error
+        except SolverError as error:
+            return Refusal(_shorten(str(error)), timed_out="has been cancelled" in str(error))
         except GatewayError as error:
             raise ChannelError(_channel_message(request.channels, error)) from error
         return Solution(tuple(_in_topological_order(records)))

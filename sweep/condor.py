@@ -147,10 +147,14 @@ def submit_dag(dag: Path, batch_name: str) -> str:
         SubmitError: HTCondor refuses; its words are quoted.
         PoolError: the command is missing or does not answer.
     """
+    description = dag.with_name(f"{dag.name}.condor.sub")
+    fresh = not description.exists()
     done = _run(
         "condor_submit_dag", ["-batch-name", batch_name, "-notification", "never", dag.name], cwd=str(dag.parent)
     )
     if done.returncode:
+        if fresh:  # or the next try would be taken for a second submission
+            description.unlink(missing_ok=True)
         raise SubmitError(f"condor_submit_dag refused {dag}:\n{(done.stderr or done.stdout).strip()}")
     match = re.search(r"submitted to cluster (\d+)", done.stdout)
     if match is None:
@@ -159,11 +163,15 @@ def submit_dag(dag: Path, batch_name: str) -> str:
 
 
 def check_dag(dag: Path) -> None:
-    """Have HTCondor's own checker read a DAG.
+    """Have HTCondor's own checker read a DAG, where there is one (24.10 and newer).
 
     Raises:
         SubmitError: the checker finds a fault.
     """
+    try:
+        tool("condor_dag_checker")
+    except PoolError:
+        return
     done = _run("condor_dag_checker", [str(dag)])
     if done.returncode:
         raise SubmitError(f"condor_dag_checker refuses {dag}:\n{(done.stdout + done.stderr).strip()}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -33,7 +34,9 @@ _SIZES = {"MB": 1, "GB": 1024, "TB": 1024 * 1024}
 
 # Submit commands that the sweep writes itself: a site value would silently change what is tested or how it ends.
 OWNED_COMMANDS = frozenset(
-    """universe executable arguments environment getenv initialdir input output error log queue
+    """universe container_image docker_image executable arguments getenv initialdir input output error
+    log log_xml queue
+    max_materialize max_idle materialize_max_idle allowed_execute_duration allowed_job_duration checkpoint_exit_code
     request_cpus request_memory request_disk request_gpus require_gpus requirements rank_gpus
     gpus_minimum_capability gpus_maximum_capability gpus_minimum_memory gpus_minimum_runtime cuda_version
     should_transfer_files when_to_transfer_output transfer_executable transfer_input_files
@@ -77,12 +80,25 @@ def _plain_line(value: str) -> str:
 
 
 Platform = Literal["linux-64", "linux-aarch64"]
+
+
+def _without_secrets(value: str) -> str:
+    """A channel that may stand in plans, locks and tables, which everybody may read."""
+    if re.search(r"://[^/]*@|/t/[^/]+", value):
+        raise ValueError(
+            "a password or token in a channel's URL would be written into every lock and table; "
+            "give it in the file that RATTLER_AUTH_FILE names"
+        )
+    return value
+
+
 Seconds = Annotated[int, BeforeValidator(_duration), Field(ge=1, le=366 * 86400)]
 Mebibytes = Annotated[int, BeforeValidator(_size), Field(ge=1)]
 PlainLine = Annotated[
     str, Field(max_length=1000), BeforeValidator(lambda v: _plain_line(v) if isinstance(v, str) else v)
 ]
 Switch = Annotated[bool, Field(strict=True)]
+ChannelName = Annotated[PlainLine, AfterValidator(_without_secrets)]
 MostRecent = Annotated[int, Field(ge=1, le=100, strict=True)]
 
 
@@ -146,7 +162,7 @@ class FrameworkSettings(Table):
 
     versions: MostRecent | list[Version] = 3
     python: Version | None = None
-    channels: list[PlainLine] | None = None
+    channels: list[ChannelName] | None = None
 
     @field_validator("versions", "channels")
     @classmethod
@@ -159,7 +175,7 @@ class FrameworkSettings(Table):
 class CondaSettings(Table):
     """Where builds come from and how environments reach the execute node."""
 
-    channels: list[PlainLine] = Field(default=["conda-forge"], min_length=1)
+    channels: list[ChannelName] = Field(default=["conda-forge"], min_length=1)
     cache: Path | None = None
     installer: Literal["micromamba", "rattler"] = "micromamba"
     installer_python: PlainLine | None = None

@@ -229,7 +229,9 @@ def _attempt(event: Any, when: int) -> Attempt:
         start=when,
         machine=str(slot).rpartition("@")[2] if slot else None,
         slot=str(slot) if slot else None,
-        gpus=gpus if isinstance(gpus, int) else len(devices),
+        gpus=gpus
+        if isinstance(gpus, int)
+        else max(1, len(devices)),  # older startds do not say; each job asks for one
         device=device,
         driver=driver,
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +15,26 @@ from pydantic import BaseModel, ValidationError
 from sweep.errors import BadFileError, ResultsError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold a lock file; the lock goes with the process that holds it, however that ends.
+
+    Raises:
+        BlockingIOError: somebody else holds it, and we are not to wait.
+        ResultsError: the lock file cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ResultsError(f"cannot write {path}: {error.strerror}; choose another sweep.results") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_atomic(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:

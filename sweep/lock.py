@@ -9,7 +9,7 @@ from pathlib import Path
 from rattler import RepoDataRecord
 
 from sweep.channels import Request, Solution
-from sweep.errors import ResultsError
+from sweep.errors import ChannelError, ResultsError
 from sweep.files import write_atomic
 
 ENVIRONMENT = "environment.yml"
@@ -40,6 +40,7 @@ def write_locks(directory: Path, request: Request, solution: Solution, platform:
 
     Raises:
         ResultsError: the directory cannot be written.
+        ChannelError: a package has no MD5.
     """
     # conda-lock takes half a second to import and is needed nowhere else.
     from conda_lock.conda_lock import render_lockfile_for_platform
@@ -57,7 +58,7 @@ def write_locks(directory: Path, request: Request, solution: Solution, platform:
                 url=str(record.url),
                 build=str(record.build),
                 categories={"main"},
-                hash=HashModel(md5=_hex(record.md5), sha256=_hex(record.sha256)),
+                hash=HashModel(md5=_md5(record), sha256=_hex(record.sha256)),
             )
             for record in solution.records
         ],
@@ -97,6 +98,15 @@ def download_size(solution: Solution) -> int:
 
 def _hex(digest: bytes | None) -> str | None:
     return digest.hex() if digest else None
+
+
+def _md5(record: RepoDataRecord) -> str:
+    if record.md5 is None:
+        raise ChannelError(
+            f"{record.file_name}: the channel states no MD5 for it, which the lock format demands; "
+            "have the channel indexed again, or leave it out of conda.channels"
+        )
+    return record.md5.hex()
 
 
 def _content_hash(request: Request) -> str:

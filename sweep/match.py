@@ -1,7 +1,10 @@
 """Can a job match any slot of the pool, now or ever; and if never, which clause stops it.
 
-The decision is HTCondor's own: ClassAd matching of the job's ad against every slot as it would be when empty. Only
-the explanation is ours. (condor_q -better-analyze cannot tell a busy GPU from an absent one on partitionable slots.)
+The decision is HTCondor's own: ClassAd matching of the job's ad against every slot as it would be when empty. A
+slot's START policy counts against it only when it is plainly false: policies look at the hour, the load or the
+submitter's group, which this moment does not tell, and a tuple that could work must not be left out. Only the
+explanation is ours.
+(condor_q -better-analyze cannot tell a busy GPU from an absent one on partitionable slots.)
 """
 
 from __future__ import annotations
@@ -79,6 +82,11 @@ class Matcher:
         )
 
 
+def _never_starts(slot: Any) -> bool:
+    """Whether the slot's START policy is the constant false."""
+    return "Start" in slot and str(slot.lookup("Start")).strip().lower() == "false"
+
+
 def _value(ad: Any, attribute: str) -> float:
     value = ad.eval(attribute) if attribute in ad else 0  # classad2's `undefined` is a member of an integer enum
     return value if isinstance(value, int | float) and not isinstance(value, bool | Enum) else 0
@@ -96,4 +104,6 @@ def _emptied(ad: Any) -> Any:
     if names:
         empty["AvailableGPUs"] = classad2.ExprTree("{ " + ", ".join(names) + " }")
     empty["State"], empty["Activity"] = "Unclaimed", "Idle"
+    if "Start" in empty and not _never_starts(empty):
+        empty["Start"] = True
     return empty

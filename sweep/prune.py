@@ -68,17 +68,27 @@ def without_slot(
 def without_environment(
     candidates: Iterable[VersionTuple], environments: Mapping[str, PlannedEnvironment]
 ) -> dict[str, PlannedTuple]:
-    """Rules `unsatisfiable` and `cpu-build`: the solver's answer settles every tuple of the environment."""
-    causes = {EnvironmentState.UNSATISFIABLE: Cause.UNSATISFIABLE, EnvironmentState.CPU_BUILD: Cause.CPU_BUILD}
+    """Rules `unsatisfiable` and `cpu-build`: the solver's answer settles every tuple of the environment.
+
+    A solver that did not come to an end (rule `solve-limit`) has said nothing: those tuples are inconclusive.
+    """
+    causes = {
+        EnvironmentState.UNSATISFIABLE: (Cause.UNSATISFIABLE, "unsatisfiable"),
+        EnvironmentState.CPU_BUILD: (Cause.CPU_BUILD, "cpu-build"),
+        EnvironmentState.UNSOLVED: (Cause.INFRASTRUCTURE, "solve-limit"),
+    }
     found = {}
     for tuple_ in candidates:
         environment = environments[tuple_.environment.id]
-        if cause := causes.get(environment.state):
+        if environment.state in causes:
+            cause, rule = causes[environment.state]
             reason = _gist(environment.explanation or "")
+            if rule == "solve-limit":
+                reason = f"the solver did not end in time; raise conda.solve_limit ({reason})"
             if cause is Cause.CPU_BUILD:
                 reason = f"the solver takes the CPU build {environment.build}: {reason}"
             evidence = f"environments/{environment.id}/explanation.txt"
-            found[tuple_.id] = settled(tuple_, cause, cause.value, reason, evidence)
+            found[tuple_.id] = settled(tuple_, cause, rule, reason, evidence)
     return found
 
 

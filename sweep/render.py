@@ -26,6 +26,11 @@ from sweep.schema import Plan
 _SAFE_PATH = re.compile(r"/[A-Za-z0-9_./=@%:~^+-]+")
 
 
+_PLANNING_LIMIT = 86400  # seconds, for planning and the closing steps together
+# What HTCondor calls the machines of a conda platform.
+_ARCHITECTURES = {"linux-64": "X86_64", "linux-aarch64": "aarch64"}
+
+
 def safe_path(path: Path) -> str:
     """A path as text, if it can stand unquoted in a DAG and a submit file.
 
@@ -35,7 +40,7 @@ def safe_path(path: Path) -> str:
     if not _SAFE_PATH.fullmatch(str(path)):
         raise ResultsError(
             f"{str(path)!r} cannot be used in a DAG: only letters, digits and _ . / = @ % : ~ ^ + - may occur; "
-            "choose another directory with sweep.results"
+            "choose another directory: sweep.results for the sweeps, or another place for the sweeper's installation"
         )
     return str(path)
 
@@ -58,12 +63,17 @@ def node_name(tuple_id: str) -> str:
     return tuple_id.replace(".", "_")
 
 
-def parent_dag(here: Path, python: Path) -> str:
-    """The text of the sweep's own copy of the parent DAG."""
+def parent_dag(here: Path, python: Path, deadline: int) -> str:
+    """The text of the sweep's own copy of the parent DAG; `deadline` is the tuples' limit in seconds."""
     return (
         _environment()
         .get_template("sweep.dag")
-        .render(here=safe_path(here), results=safe_path(here.parent), python=safe_path(python))
+        .render(
+            here=safe_path(here),
+            results=safe_path(here.parent),
+            python=safe_path(python),
+            longest=deadline + _PLANNING_LIMIT,
+        )
     )
 
 
@@ -82,7 +92,10 @@ def _submit_file(
 ) -> str:
     """The submit file of one tuple; `inputs` are paths to transfer."""
     retries = settings.limits.retries
-    requirements = [f"({own})"] if (own := settings.resources.requirements) else []
+    # Without this clause condor_submit asks for the access point's own architecture.
+    requirements = [f'TARGET.Arch == "{_ARCHITECTURES[settings.node.platform]}"']
+    if own := settings.resources.requirements:
+        requirements.append(f"({own})")
     if retries:
         # Only a job that failed avoids its machines: one that was evicted may come back to where it was.
         others = " && ".join(f"TARGET.Machine =!= MachineAttrMachine{n}" for n in range(1, retries + 1))

@@ -73,9 +73,8 @@ def resolve(
             environments[id_] = _cpu_build(directory, common, *cpu_only[id_])
         elif isinstance(answer, Refusal):
             write_atomic(directory / "explanation.txt", answer.explanation + "\n")
-            environments[id_] = PlannedEnvironment(
-                **common, state=EnvironmentState.UNSATISFIABLE, explanation=answer.explanation
-            )
+            state = EnvironmentState.UNSOLVED if answer.timed_out else EnvironmentState.UNSATISFIABLE
+            environments[id_] = PlannedEnvironment(**common, state=state, explanation=answer.explanation)
         else:
             digest = lock.write_locks(directory, requests[id_], answer, settings.node.platform)
             environments[id_] = PlannedEnvironment(

@@ -20,9 +20,9 @@ class EnvironmentState(StrEnum):
     """What resolving an environment came to."""
 
     RESOLVED = "resolved"
-    NO_BUILD = "no-build"
     UNSATISFIABLE = "unsatisfiable"
     CPU_BUILD = "cpu-build"
+    UNSOLVED = "unsolved"
 
 
 class PlannedEnvironment(Frozen):

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sweep import events, sweeps
+from sweep import condor, events, sweeps
+from sweep.config import load_stored
 from sweep.errors import BadFileError, SweepError
+from sweep.files import locked
 from sweep.report import files
 from sweep.schema import Outcomes, Plan
 from sweep.verdict import EVENTS, PLAN, classify
@@ -30,8 +32,15 @@ def plan_step(here: Path, say: Say) -> Plan:
     """
     from sweep.plan import make_plan  # rattler and the pool are needed here only
 
+    settings = here / "settings.json"
+    if not any((here / name).is_file() for name in (settings.name, PLAN, sweeps.PARENT_DAG)):
+        raise BadFileError(f"{here} is not a sweep's directory; `sweep new` makes one")
     try:
-        plan = make_plan(here, say)
+        with locked(here / ".plan.lock", wait=True):
+            if settings.is_file():
+                condor.use(load_stored(settings).pool.condor_config)
+                sweeps.refuse_a_later_one(here)
+            plan = make_plan(here, say)
     except SweepError as error:
         with contextlib.suppress(SweepError):  # an unwritable directory is what the error itself says
             sweeps.note_failure(here, str(error))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +12,8 @@ from pathlib import Path
 
 from sweep import condor, render
 from sweep.config import Settings
-from sweep.errors import AlreadyRunningError, BadFileError, ResultsError, SubmitError
-from sweep.files import read_model, write_atomic, write_model
+from sweep.errors import AlreadyRunningError, BadFileError, PoolError, ResultsError, SubmitError
+from sweep.files import locked, read_model, write_atomic, write_model
 from sweep.framework import load_frameworks
 from sweep.schema import Plan
 
@@ -45,8 +43,7 @@ def submit(here: Path) -> str:
     Raises:
         BadFileError: `here` is not a sweep's directory, or the sweep is finished.
         AlreadyRunningError: this sweep, or another one into the same results directory, is in the queue.
-        ResultsError: the sweep's deadline has passed.
-        SubmitError: HTCondor refuses the DAG.
+        SubmitError: the sweep's deadline has passed, or HTCondor refuses the DAG.
     """
     if not (here / PARENT_DAG).is_file():
         raise BadFileError(f"{here} has no {PARENT_DAG}; `sweep new` makes a sweep's directory")
@@ -73,12 +70,24 @@ def wait(here: Path, job: str, look: Callable[[], None], interval: float = 1.0) 
     Raises:
         SubmitError: the sweep's DAG is on hold and would wait for ever.
     """
-    while running := [r for r in condor.running_sweeps(here.parent) if r["job"] == job]:
+    while running := _in_queue(here.parent, job):
         if held := running[0]["held"]:
             raise SubmitError(f"job {job} of the sweep is on hold: {held}\n`condor_release {job}` lets it go on")
         look()
         time.sleep(interval)
     look()
+
+
+def _in_queue(results: Path, job: str) -> list[dict[str, str]]:
+    """The sweep's entry in the queue; a schedd that restarts is given a minute."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return [sweep for sweep in condor.running_sweeps(results) if sweep["job"] == job]
+        except PoolError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(5)
 
 
 def dag_failed(here: Path) -> bool:
@@ -129,7 +138,7 @@ def _make(results: Path, settings: Settings, *, to_run: bool) -> Path:
         _refuse_a_second(results)
     here = _fresh_directory(results)
     write_model(here / "settings.json", settings)
-    write_atomic(here / PARENT_DAG, render.parent_dag(here, _python()))
+    write_atomic(here / PARENT_DAG, render.parent_dag(here, _python(), settings.limits.deadline))
     return here
 
 
@@ -152,10 +161,31 @@ def _python() -> Path:
 
 def _refuse_a_second(results: Path) -> None:
     for other in condor.running_sweeps(results):
-        raise AlreadyRunningError(
-            f"the sweep in {other['directory']} is in the queue as job {other['job']}; wait for it "
-            f"(`sweep status {other['directory']}`) or remove it (`condor_rm {other['job']}`)"
-        )
+        raise _in_the_way(other)
+
+
+def refuse_a_later_one(here: Path) -> None:
+    """Stop a sweep that is in the queue behind another one: `condor_submit_dag` itself does not look.
+
+    Raises:
+        AlreadyRunningError: an older sweep into the same results directory is in the queue.
+    """
+    try:
+        queue = condor.running_sweeps(here.parent)
+    except PoolError:
+        return  # a dry run where no schedd is; a sweep in the queue has one
+    own = [int(sweep["job"]) for sweep in queue if sweep["directory"] == str(here)]
+    for other in queue:
+        if own and int(other["job"]) < min(own):
+            raise _in_the_way(other)
+
+
+def _in_the_way(other: dict[str, str]) -> AlreadyRunningError:
+    state = f"on hold ({other['held']}; `condor_release {other['job']}`)" if other["held"] else "in the queue"
+    return AlreadyRunningError(
+        f"the sweep in {other['directory']} is {state} as job {other['job']}; wait for it "
+        f"(`sweep status {other['directory']}`) or remove it (`condor_rm {other['job']}`)"
+    )
 
 
 def _refuse_after_deadline(here: Path) -> None:
@@ -163,7 +193,7 @@ def _refuse_after_deadline(here: Path) -> None:
         return
     plan = read_model(here / "plan.json", Plan, "sweep plan")
     if plan.deadline <= datetime.now(UTC):
-        raise ResultsError(
+        raise SubmitError(
             f"the deadline of the sweep in {here} was {plan.deadline:%Y-%m-%d %H:%M} UTC, so no time is left to "
             f"resume it; `sweep report {here}` writes its table from what there is, `sweep submit` starts another one"
         )
@@ -187,17 +217,11 @@ def _fresh_directory(results: Path) -> Path:
 @contextlib.contextmanager
 def _only_one(results: Path) -> Iterator[None]:
     """Hold the results directory's lock: two commands at the same moment must not both see an empty queue."""
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        handle = os.open(results / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise ResultsError(f"cannot write below {results}: {error.strerror}; choose another sweep.results") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise AlreadyRunningError(f"another sweep command is at work in {results}; try again in a moment") from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(results / ".lock", wait=False))
+        except BlockingIOError as error:
+            raise AlreadyRunningError(
+                f"another sweep command is at work in {results}; try again in a moment"
+            ) from error
         yield
-    finally:
-        os.close(handle)

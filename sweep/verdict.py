@@ -7,6 +7,7 @@ before. A verdict is never drawn from a missing file: without a usable result a 
 from __future__ import annotations
 
 import re
+import signal
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,11 +33,12 @@ from sweep.schema import (
 
 EVENTS = "events.log"
 PLAN = "plan.json"
-OUTCOMES = "outcomes.json"
 EXCERPT_LIMIT = 400  # characters
 
 # HTCondor's hold codes for files that could not be transferred: output from the node, input to it.
 _TRANSFER_HOLDS = {"12", "13"}
+# How HTCondor words it when a job goes because its DAG goes; a single job removed by a person is an outcome.
+_REMOVED_WITH_ITS_DAG = r"\bDAG\b|OtherJobRemoveRequirements"
 # Steps of the wrapper that concern the locked packages themselves, and not the node or the network.
 _PACKAGE_FAULTS = {"checksum", "corrupt", "count", "missing"}
 
@@ -81,8 +83,8 @@ def _state(plan: Plan, log: EventLog) -> Any:
         return "deadline"
     submitted = [t.id for t in plan.tuples if t.submitted]
     over = all(t in log.histories and log.histories[t].decisive.state.over for t in submitted)
-    by_hand = any(not re.match(r"sweep:", h.decisive.removal) for h in log.histories.values() if h.decisive.removal)
-    return "complete" if over and not by_hand else "unfinished"
+    removed = any(re.search(_REMOVED_WITH_ITS_DAG, h.decisive.removal) for h in log.histories.values())
+    return "complete" if over and not removed else "unfinished"
 
 
 def _past_deadline(plan: Plan, log: EventLog) -> bool:
@@ -300,7 +302,8 @@ def _broken(here: Path, planned: PlannedTuple, result: ProbeResult, record: Rung
     said = f"{record.exception}: {record.message or ''}" if record.exception else record.message or ""
     evidence = _in_result(here, planned, record.message or rung.value)
     if record.outcome is RungOutcome.CRASHED:
-        return Finding(Cause.CRASHED, f"{rung}: killed by signal {record.signal}", evidence, "signal", rung)
+        cause, rule = _cause_of_signal(rung, record.signal)
+        return Finding(cause, f"{rung}: killed by signal {record.signal}", evidence, rule, rung)
     if record.outcome is RungOutcome.HUNG:
         return Finding(Cause.HUNG, f"{rung}: no end after {record.seconds:.0f} s", evidence, "time-limit", rung)
     found = causes.find(rung, said, result.stderr)
@@ -310,12 +313,25 @@ def _broken(here: Path, planned: PlannedTuple, result: ProbeResult, record: Rung
     return Finding(found.cause, f"{rung}: {_clip(found.line or said)}", evidence, found.rule, rung)
 
 
+def _cause_of_signal(rung: Rung, number: int | None) -> tuple[Cause, str]:
+    """A signal is the GPU's business only when the GPU was in use and nobody else sent it."""
+    if number == signal.SIGKILL:
+        return Cause.INFRASTRUCTURE, "killed-from-outside"  # most likely the kernel, for memory
+    if rung in (Rung.IMPORT, Rung.CUDA_BUILD):
+        if number == signal.SIGILL:
+            return Cause.INFRASTRUCTURE, "cpu-too-old"
+        return Cause.IMPORT_FAILED, "signal"
+    return Cause.CRASHED, "signal"
+
+
 def _all_passed(here: Path, planned: PlannedTuple, result: ProbeResult, jit: RungRecord | None) -> Finding:
     """Works, if it was on a GPU of the tuple's own capability; a result from another one proves nothing."""
     seen = _capability(result)
     if seen != planned.capability:
         evidence = _in_result(here, planned, "capability")
         return Finding(Cause.INFRASTRUCTURE, f"the probe ran on a GPU of capability {seen or 'unknown'}", evidence)
+    if jit is not None and jit.exception == "WrongResult":
+        return _broken(here, planned, result, jit)  # a compiler that computes nonsense is worse than none
     if jit is not None and jit.outcome is RungOutcome.PASSED:
         evidence = _in_result(here, planned, Rung.JIT.value).model_copy(update={"excerpt": "every rung passed"})
         return Finding(Cause.ALL_RUNGS, "every rung passed", evidence)

@@ -63,7 +63,6 @@ def test_the_message_outweighs_standard_error():
         NOISE,
         "RuntimeError: CUDA error: an illegal memory access was encountered\n" + CUDA_HINT,
         "RuntimeError: CUDA error: unspecified launch failure",
-        "MemoryError: Unable to allocate 8.00 GiB for an array",
         "Out of memory: Killed process 4242 (python)",
         "RESOURCE_EXHAUSTED: out of threads",
         "the driver 550.54.15 is new enough; kernel images are available; a CUDA-capable device is detected",

@@ -10,7 +10,7 @@ import pytest
 from planning import index, make_package, served, settings_of
 
 from sweep.channels import EXPLANATION_LIMIT, Channels, Refusal, Request, Solution
-from sweep.errors import ChannelError, NothingToTestError, ResultsError
+from sweep.errors import ChannelError, NothingToTestError, ResultsError, SettingsError
 from sweep.files import write_atomic
 from sweep.framework import load_frameworks
 from sweep.installer import INSTALLERS
@@ -256,12 +256,23 @@ def test_a_framework_may_have_channels_of_its_own(
 # --------------------------------------------------------------------------- solving
 
 
+def test_a_spec_that_is_none_is_the_settings_fault(channels: Channels, sandbox: str) -> None:
+    with pytest.raises(SettingsError, match=r"pytorch \[\[: not conda specs: .*mend the framework's file"):
+        channels.solve_all({"e": Request((sandbox,), ("pytorch [[",), VIRTUAL)})
+
+
+def test_a_solver_that_is_stopped_has_said_nothing(tmp_path: Path, sandbox: str) -> None:
+    hurried = Channels(tmp_path, "linux-64", solve_limit=1e-6)
+    answer = hurried.solve_all({"e": Request((sandbox,), ("pytorch 2.5.*", "cuda-version 12.9.*"), VIRTUAL)})["e"]
+    assert isinstance(answer, Refusal)
+    assert answer.timed_out
+
+
 def test_answers_to_several_requests(channels: Channels, sandbox: str) -> None:
     requests = {
         "good": Request((sandbox,), ("pytorch 2.5.*", "cuda-version 12.9.*", "python 3.12.*"), VIRTUAL),
         "unsatisfiable": Request((sandbox,), ("jax 0.5.*", "jaxlib 0.5.*", "cuda-version 12.9.*"), VIRTUAL),
         "no such package": Request((sandbox,), ("no-such-package",), VIRTUAL),
-        "not a spec": Request((sandbox,), ("pytorch [[",), VIRTUAL),
     }
     seen: list[str] = []
     answers = channels.solve_all(requests, seen.append)
@@ -275,7 +286,6 @@ def test_answers_to_several_requests(channels: Channels, sandbox: str) -> None:
     for key, word in {
         "unsatisfiable": "scipy",
         "no such package": "no-such-package",
-        "not a spec": "bracket",
     }.items():
         refusal = answers[key]
         assert isinstance(refusal, Refusal)

@@ -163,7 +163,7 @@ OWNED = [
     "requirements", "Requirements", "+Requirements", "My.Requirements", "MY.requirements", "my.REQUIREMENTS",
     "request_GPUs", "Request_Gpus", "+RequestGPUs", "My.RequestGPUs", "request_gpu", "+RequireGPUs", "require_gpus",
     "gpus_minimum_runtime", "GPUs_Minimum_Memory", "+GPUsMinRuntime", "+GPUsMinCapability", "gpus_maximum_capability",
-    "executable", "+Cmd", "arguments", "+Arguments", "+Args", "environment", "+Environment", "+Env", "env",
+    "executable", "+Cmd", "arguments", "+Arguments", "+Args", "+Env", "env", "log_xml", "docker_image",
     "log", "+UserLog", "output", "+Out", "stdout", "initialdir", "+Iwd", "universe", "+JobUniverse",
     "periodic_remove", "Periodic_Remove", "+PeriodicRemove", "My.PeriodicRemoveReason", "+OnExitRemove",
     "max_retries", "+JobMaxRetries", "transfer_input_files", "+TransferInput", "leave_in_queue", "+LeaveJobInQueue",
@@ -192,8 +192,8 @@ def test_every_command_of_the_submit_template_is_owned_or_harmless(tmp_path: Pat
     template = (Path(render.places.templates()) / "job.sub.j2").read_text()
     written = set(re.findall(r"^(?:My\.)?(\w+) *= ", template, flags=re.MULTILINE))
     assert {"universe", "require_gpus", "SweepTuple", "PeriodicRemoveReason"} <= written
-    # A site may want mail, or another lease; neither changes what is tested.
-    for name in written - {"notification", "job_lease_duration"}:
+    # A site may want mail, another lease, or larger logs; none of these changes what is tested.
+    for name in written - {"notification", "job_lease_duration", "max_transfer_output_mb"}:
         with pytest.raises(SettingsError, match="belongs to the sweep itself"):
             settings_of(tmp_path, f'[submit]\n{name} = "x"')
 

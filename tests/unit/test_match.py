@@ -149,9 +149,13 @@ def test_slots_that_are_too_small(tmp_path: Path, text: str, words: str) -> None
     assert ask(tmp_path, ads, "8.9", text=text) == Feasibility(1, 1)
 
 
-@pytest.mark.parametrize("start", [False, ExprTree("undefined"), ExprTree("TARGET.WantGPULab =?= true")])
-def test_a_start_policy_that_takes_no_such_job(tmp_path: Path, start: Any) -> None:
-    ads = [slot("a", {A: device(A100)}, Start=start), slot("b", {A: device(L40)})]
+@pytest.mark.parametrize("start", [ExprTree("TARGET.WantGPULab =?= true"), ExprTree('LoadAvg < 0.1 && Owner == "x"')])
+def test_a_start_policy_that_another_hour_or_submitter_may_meet_rules_nothing_out(tmp_path: Path, start: Any) -> None:
+    assert ask(tmp_path, [slot("a", {A: device(A100)}, Start=start)]) == Feasibility(1, 0)
+
+
+def test_a_start_policy_that_takes_no_job_at_all(tmp_path: Path) -> None:
+    ads = [slot("a", {A: device(A100)}, Start=False), slot("b", {A: device(L40)})]
     answer = ask(tmp_path, ads)
     assert (answer.possible, answer.rule) == (0, "no-willing-slot")
     assert answer.clause.endswith("no slot of capability 8.0 (0 of 1 such slots would start any job)")

@@ -82,7 +82,7 @@ def test_the_defaults(tmp_path: Path) -> None:
         "request_disk": "40960MB",
         "max_retries": "2",
         "retry_until": "ExitBySignal =!= true && ExitCode == 0",
-        "requirements": "(NumJobCompletions =?= 0 || "
+        "requirements": 'TARGET.Arch == "X86_64" && (NumJobCompletions =?= 0 || '
         "(TARGET.Machine =!= MachineAttrMachine1 && TARGET.Machine =!= MachineAttrMachine2))",
         "job_machine_attrs_history_length": "3",
         "transfer_output_files": "result.json",
@@ -125,7 +125,7 @@ requirements = 'Site == "here" || HasStorage'
         "max_retries": "1",
         "job_machine_attrs": "Machine",
         "job_machine_attrs_history_length": "2",
-        "requirements": '(Site == "here" || HasStorage) && '
+        "requirements": 'TARGET.Arch == "X86_64" && (Site == "here" || HasStorage) && '
         "(NumJobCompletions =?= 0 || (TARGET.Machine =!= MachineAttrMachine1))",
         "my.sweepqueuelimit": "3600",
         "my.sweeprunlimit": "10800",
@@ -137,7 +137,13 @@ requirements = 'Site == "here" || HasStorage'
 def test_without_retries_no_machine_is_avoided(tmp_path: Path) -> None:
     found = submit_file(settings_of(tmp_path, "[limits]\nretries = 0"))
     assert found["max_retries"] == "0"
-    assert not {"requirements", "job_machine_attrs", "job_machine_attrs_history_length"} & set(found)
+    assert not {"job_machine_attrs", "job_machine_attrs_history_length"} & set(found)
+    assert found["requirements"] == 'TARGET.Arch == "X86_64"'
+
+
+def test_an_arm_pool_is_asked_for_by_its_architecture(tmp_path: Path) -> None:
+    found = submit_file(settings_of(tmp_path, '[node]\nplatform = "linux-aarch64"'))
+    assert found["requirements"].startswith('TARGET.Arch == "aarch64" && ')
 
 
 def test_nothing_outlives_the_deadline_and_every_limit_has_its_token(tmp_path: Path) -> None:
@@ -248,14 +254,14 @@ def test_a_path_that_a_dag_cannot_carry(tmp_path: Path, path: str) -> None:
     for use in (
         lambda: render.safe_path(Path(path)),
         lambda: render.dry_submit_file(A, settings, Path(path)),
-        lambda: render.parent_dag(Path(path) / "2026-11-20T060000", Path("/usr/bin/python3")),
-        lambda: render.parent_dag(HERE, Path(path)),
+        lambda: render.parent_dag(Path(path) / "2026-11-20T060000", Path("/usr/bin/python3"), 86400),
+        lambda: render.parent_dag(HERE, Path(path), 86400),
         lambda: render.tuples_dag(plan_of(A), Path(path), [A]),
     ):
         with pytest.raises(ResultsError) as caught:
             use()
         assert repr(path)[1:-1] in str(caught.value)
-        assert "choose another directory with sweep.results" in str(caught.value)
+        assert "choose another directory: sweep.results" in str(caught.value)
         assert str(caught.value).isprintable()
 
 
@@ -322,7 +328,7 @@ def test_the_job_script_is_a_shell_script_with_the_settings_in_it(written: Path)
 
 
 def test_the_parent_dag_names_its_own_directory_everywhere() -> None:
-    text = render.parent_dag(HERE, Path("/opt/python/bin/python3"))
+    text = render.parent_dag(HERE, Path("/opt/python/bin/python3"), 86400)
     assert not re.search(r"{{|}}|{%|%}", text)
     assert f'SET_JOB_ATTR SweepDirectory = "{HERE}"\nSET_JOB_ATTR SweepResults = "{HERE.parent}"\n' in text
     assert f"SUBDAG EXTERNAL tuples {HERE}/tuples.dag\n" in text

@@ -14,7 +14,7 @@ from sweepdir import LOGS, TUPLE, Sweep, one, result, settled, submitted
 
 from sweep import live, steps, sweeps
 from sweep.config import FrameworkSettings, Settings
-from sweep.errors import AlreadyRunningError, BadFileError, PoolError, ResultsError, SettingsError
+from sweep.errors import AlreadyRunningError, BadFileError, PoolError, ResultsError, SettingsError, SubmitError
 from sweep.files import write_model
 from sweep.model import Cause
 
@@ -66,9 +66,17 @@ def test_a_plan_that_fails_leaves_word_and_the_closing_step_repeats_it(tmp_path,
 
 def test_a_sweep_without_settings_leaves_word_too(tmp_path):
     sweep = Sweep(tmp_path)
+    (sweep.here / "sweep.dag").touch()
     with pytest.raises(SettingsError):
         steps.plan_step(sweep.here, told()[1])
     assert "settings.json" in (sweep.here / "plan.failed").read_text()
+
+
+def test_planning_a_directory_that_is_no_sweeps_writes_nothing(tmp_path):
+    for directory in (tmp_path, tmp_path / "typo"):
+        with pytest.raises(BadFileError, match="is not a sweep's directory"):
+            steps.plan_step(directory, told()[1])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_plan_is_kept_and_an_old_failure_is_forgotten(tmp_path):
@@ -274,7 +282,7 @@ def test_a_sweep_is_not_resumed_after_its_deadline(tmp_path):
     sweep.plan([submitted(TUPLE)], deadline=datetime.now(UTC) + timedelta(minutes=1))
     sweeps._refuse_after_deadline(sweep.here)
     sweep.plan([submitted(TUPLE)], deadline=datetime.now(UTC) - timedelta(seconds=1))
-    with pytest.raises(ResultsError, match="no time is left to resume it"):
+    with pytest.raises(SubmitError, match="no time is left to resume it"):
         sweeps._refuse_after_deadline(sweep.here)
 
 

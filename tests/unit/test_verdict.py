@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweepdir import FAR, LOGS, TUPLE, Sweep, one, result, settled, submitted
 
-from sweep import events
+from sweep import events, verdict
 from sweep.errors import BadFileError
 from sweep.model import VERDICT_OF, Cause, Rung, Verdict
 from sweep.report import files, terminal
@@ -351,7 +352,7 @@ def test_a_tuple_whose_turn_never_came_is_over_budget_only_after_the_deadline(tm
         ("exit-0", "complete"),
         ("never-matched", "complete"),
         ("held-by-hand", "complete"),
-        ("removed-by-hand", "unfinished"),
+        ("removed-by-hand", "complete"),
         ("unfinished", "unfinished"),
         ("still-held", "unfinished"),
     ],
@@ -457,3 +458,30 @@ def test_classification_needs_a_plan_that_it_knows(tmp_path):
     path.unlink()
     with pytest.raises(BadFileError, match=r"`sweep plan` writes it"):
         classify(sweep.here)
+
+
+@pytest.mark.parametrize(
+    ("rung", "number", "cause"),
+    [
+        ("kernel", 11, Cause.CRASHED),
+        ("library", 11, Cause.CRASHED),
+        ("kernel", 9, Cause.INFRASTRUCTURE),  # the kernel's, for memory
+        ("import", 4, Cause.INFRASTRUCTURE),  # the node's CPU
+        ("import", 11, Cause.IMPORT_FAILED),
+    ],
+)
+def test_a_signal_is_the_gpus_business_only_when_the_gpu_was_in_use(rung: str, number: int, cause: Cause) -> None:
+    assert verdict._cause_of_signal(Rung(rung), number)[0] is cause
+
+
+@pytest.mark.parametrize(
+    ("reason", "with_its_dag"),
+    [
+        ("DAG Removed: User removed scheduler job", True),
+        ("removed because <OtherJobRemoveRequirements = DAGManJobId =?= 12> fired when job (12.0) was removed", True),
+        ("via condor_rm (by user alice)", False),
+        ("sweep:never-matched", False),
+    ],
+)
+def test_a_job_that_goes_with_its_dag_is_told_from_one_that_a_person_removed(reason: str, with_its_dag: bool) -> None:
+    assert bool(re.search(verdict._REMOVED_WITH_ITS_DAG, reason)) is with_its_dag
