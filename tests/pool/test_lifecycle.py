@@ -186,3 +186,23 @@ def test_of_two_submissions_at_the_very_same_moment_one_wins(gated_site: Callabl
     assert sweeps_of(site.results) == [run.here.name]
     gate.open()
     assert site.end(run) == 0, site.account(run.here)
+
+
+def test_of_two_dags_submitted_by_hand_the_second_stops_at_its_planning(
+    gated_site: Callable[..., Site], gate: Gate
+) -> None:
+    site = gated_site()
+    dags = [site.sweep("new").stdout.strip()]
+    dags.append(site.sweep("new").stdout.strip())
+    runs = []
+    for dag in dags:
+        done = site.command("condor_submit_dag", dag)
+        found = re.search(r"submitted to cluster (\d+)", done.stdout)
+        assert found is not None, done.stdout + done.stderr
+        runs.append(Run(Path(dag).parent, found[1]))
+    first, second = runs
+    assert site.end(second) != 0
+    assert f"the sweep in {first.here} is in the queue" in (second.here / "summary.txt").read_text()
+    gate.open()
+    assert site.end(first) == 0, site.account(first.here)
+    assert (site.results / "latest").readlink() == Path(first.here.name)

@@ -460,6 +460,12 @@ def test_classification_needs_a_plan_that_it_knows(tmp_path):
         classify(sweep.here)
 
 
+def test_a_compiler_that_computes_nonsense_does_not_work(tmp_path):
+    jit = {"rung": "jit", "outcome": "failed", "exception": "WrongResult", "message": "element [0][0] is 2.0"}
+    outcome = one(tmp_path, "exit-0", result(broken=jit)).only()
+    assert (outcome.cause, outcome.rung) == (Cause.WRONG_RESULT, Rung.JIT)
+
+
 @pytest.mark.parametrize(
     ("rung", "number", "cause"),
     [
