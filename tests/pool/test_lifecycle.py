@@ -188,6 +188,13 @@ def test_of_two_submissions_at_the_very_same_moment_one_wins(gated_site: Callabl
     assert site.end(run) == 0, site.account(run.here)
 
 
+def test_the_dag_passes_on_what_reaching_a_channel_may_need(finished: tuple[Site, Run]) -> None:
+    described = (finished[1].here / "sweep.dag.condor.sub").read_text()
+    passed_on = re.search(r"^getenv\s*=\s*(.*)$", described, flags=re.MULTILINE)
+    assert passed_on is not None
+    assert {"https_proxy", "SSL_CERT_FILE", "RATTLER_AUTH_FILE", "SWEEP_CACHE"} <= set(passed_on[1].split(","))
+
+
 def test_of_two_dags_submitted_by_hand_the_second_stops_at_its_planning(
     gated_site: Callable[..., Site], gate: Gate
 ) -> None:
