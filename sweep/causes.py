@@ -50,7 +50,7 @@ class CauseRules(Table):
     rule: tuple[CauseRule, ...]
 
 
-class Finding(Table):
+class Reading(Table):
     """Which cause a text has, by which rule, and the line that decided it. No cause: no rule knows the text."""
 
     cause: Cause | None
@@ -69,11 +69,11 @@ def rules() -> CauseRules:
     return validated(CauseRules, read_toml(path, "it is part of the package; install it again"), path)
 
 
-def find(rung: Rung, message: str, stderr: str) -> Finding:
+def find(rung: Rung, message: str, stderr: str) -> Reading:
     """The cause of a broken rung: by its own message, else by what the probe wrote, else the rung's generic cause."""
     for text in (message, stderr):
         for rule in rules().rule:
             if rung in rule.rungs and (line := rule.found_in(text)) is not None:
-                return Finding(cause=rule.cause, rule=rule.id, line=line)
+                return Reading(cause=rule.cause, rule=rule.id, line=line)
     generic = rules().generic.get(rung)
-    return Finding(cause=generic, rule=f"generic-{rung.value}" if generic else None, line=message.strip())
+    return Reading(cause=generic, rule=f"generic-{rung.value}" if generic else None, line=message.strip())

@@ -103,7 +103,7 @@ MostRecent = Annotated[int, Field(ge=1, le=100, strict=True)]
 
 
 class Table(BaseModel):
-    """A table of sweep.toml: unknown keys are errors."""
+    """A table of one of our TOML files: unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

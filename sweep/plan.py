@@ -27,7 +27,7 @@ from sweep.schema import ChannelSnapshot, Plan
 PLAN = "plan.json"
 TUPLES_DAG = "tuples.dag"
 SETTINGS = "settings.json"
-Say = Callable[[str], None]
+Say = Callable[[str], None]  # tells whoever waits what is going on
 
 
 def make_plan(here: Path, say: Say) -> Plan:
@@ -67,13 +67,14 @@ def make_plan(here: Path, say: Say) -> Plan:
     render.write_common(settings, frameworks, here)
     settled = prune.without_build(candidates, offers)
     rest = [c for c in candidates if c.id not in settled]
-    settled |= prune.without_slot(rest, settings, here, Matcher(ads, snapshot.classes))
+    answers = prune.feasibilities(rest, settings, here, Matcher(ads, snapshot.classes))
+    settled |= prune.without_slot(rest, answers)
     rest = [c for c in rest if c.id not in settled]
     say(f"pruned: {len(settled)} tuples by metadata and pool; resolving the environments of the other {len(rest)}")
 
     environments = resolve(rest, settings, offers, channels, here)
     settled |= prune.without_environment(rest, environments)
-    planned = tuple(settled.get(c.id) or prune.submitted(c) for c in candidates)
+    planned = tuple(settled.get(c.id) or prune.submitted(c, answers[c.id]) for c in candidates)
     count = sum(t.submitted for t in planned)
     say(f"resolved: {len(environments)} environments; {count} tuples to submit")
 

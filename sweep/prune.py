@@ -6,7 +6,6 @@ environment has no CUDA solution.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -26,9 +25,10 @@ def settled(tuple_: VersionTuple, cause: Cause, rule: str, reason: str, evidence
     )
 
 
-def submitted(tuple_: VersionTuple) -> PlannedTuple:
-    """A tuple that no rule settles."""
-    return PlannedTuple(id=tuple_.id, **tuple_.model_dump(), submitted=True)
+def submitted(tuple_: VersionTuple, answer: Feasibility) -> PlannedTuple:
+    """A tuple that no rule settles; its reason says what it may wait for."""
+    reason = f"{answer.possible} slot(s) could take it when empty, {answer.free} of them at planning"
+    return PlannedTuple(id=tuple_.id, **tuple_.model_dump(), submitted=True, reason=reason)
 
 
 def without_build(candidates: Iterable[VersionTuple], offers: Mapping[str, Offer]) -> dict[str, PlannedTuple]:
@@ -44,24 +44,29 @@ def without_build(candidates: Iterable[VersionTuple], offers: Mapping[str, Offer
     return found
 
 
-def without_slot(
+def feasibilities(
     candidates: Sequence[VersionTuple], settings: Settings, here: Path, matcher: Matcher
-) -> dict[str, PlannedTuple]:
-    """Tuples that no slot can ever match: the clause that rules all of them out is the reason."""
+) -> dict[str, Feasibility]:
+    """For each tuple, how many slots could take it: decided once for all that ask the same of a GPU."""
     policy = settings.cuda.driver_policy
-    by_ask: dict[Ask, list[VersionTuple]] = defaultdict(list)
-    for tuple_ in candidates:
-        by_ask[Ask(tuple_.capability, driver_floor(tuple_.cuda, policy))].append(tuple_)
     answers: dict[Ask, Feasibility] = {}
-    for ask, alike in by_ask.items():
-        # A dry run of condor_submit gives the job's ad exactly as a submission would.
-        text = render.dry_submit_file(alike[0], settings, here)
-        answers[ask] = matcher.feasibility(condor.job_ad(text), ask)
+    found = {}
+    for tuple_ in candidates:
+        ask = Ask(tuple_.capability, driver_floor(tuple_.cuda, policy))
+        if ask not in answers:
+            # A dry run of condor_submit gives the job's ad exactly as a submission would.
+            text = render.dry_submit_file(tuple_, settings, here)
+            answers[ask] = matcher.feasibility(condor.job_ad(text), ask)
+        found[tuple_.id] = answers[ask]
+    return found
+
+
+def without_slot(candidates: Sequence[VersionTuple], answers: Mapping[str, Feasibility]) -> dict[str, PlannedTuple]:
+    """Tuples that no slot can ever match: the clause that rules all of them out is the reason."""
     return {
-        t.id: settled(t, Cause.NO_SUCH_SLOT, answer.rule or "no-willing-slot", answer.clause)
-        for ask, answer in answers.items()
-        if not answer.possible
-        for t in by_ask[ask]
+        t.id: settled(t, Cause.NO_SUCH_SLOT, answers[t.id].rule or "no-willing-slot", answers[t.id].clause)
+        for t in candidates
+        if not answers[t.id].possible
     }
 
 

@@ -18,7 +18,7 @@ from sweep.report import files
 from sweep.schema import Outcomes, Plan
 from sweep.verdict import EVENTS, PLAN, classify
 
-Say = Callable[[str], None]
+Say = Callable[[str], None]  # tells whoever waits what is going on
 
 # After a removal the schedd writes the last events a moment after DAGMan has gone on; seconds.
 _PATIENCE = 20.0

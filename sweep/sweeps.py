@@ -19,7 +19,6 @@ from sweep.schema import Plan
 
 PARENT_DAG = "sweep.dag"
 FAILURE = "plan.failed"
-Say = Callable[[str], None]
 
 
 def new(settings: Settings, *, to_run: bool = True) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 from sweep import causes, events
 from sweep.events import EventLog, History, Job, JobState
 from sweep.files import read_model
-from sweep.model import Cause, Rung, Verdict
+from sweep.model import Cause, Rung, Verdict, VersionTuple
 from sweep.results import Unusable, line_of, read_result
 from sweep.schema import (
     Evidence,
@@ -133,7 +133,7 @@ def _outcome(
     else:
         result = read_result(here / "tuples" / planned.id / "result.json", planned.id)
         finding = _finding(here, plan, planned, history, result, lines)
-    environment = environments.get(f"{planned.framework}-{planned.version}-cuda{planned.cuda}")
+    environment = environments.get(VersionTuple.parse(planned.id).environment.id)
     return Outcome(
         **planned.model_dump(include={"id", "framework", "version", "cuda", "capability", "submitted"}),
         verdict=finding.cause.verdict,
@@ -187,7 +187,7 @@ def _finding(
         job = history.last  # which has overwritten the result of the one that reached a verdict
     logged = Evidence(file=EVENTS, line=lines.get(job.cluster), excerpt=_last_words(job))
     if job.state is JobState.REMOVED:
-        return _removed(plan, job, logged)
+        return _removed(plan, planned, job, logged)
     if job.state is JobState.HELD:
         code, subcode, reason = job.holds[-1]
         return _held(str(code), str(subcode), reason, logged)
@@ -210,13 +210,15 @@ def _last_words(job: Job) -> str:
     return _clip(job.holds[-1][2]) if job.state is JobState.HELD else job.state.value
 
 
-def _removed(plan: Plan, job: Job, logged: Evidence) -> Finding:
+def _removed(plan: Plan, planned: PlannedTuple, job: Job, logged: Evidence) -> Finding:
     """Removal by one of the sweep's own clauses, which its token names, or by a person."""
     token = re.search(r"sweep:([a-z-]+)(?::(\d+))?(?::(\d+))?", job.removal)
     kind = token[1] if token else ""
     waited = (job.ended or job.submitted) - job.submitted
     if kind == "never-matched":
-        return Finding(Cause.WAITED_OUT, f"no slot came free within {plan.queue_limit} s in the queue", logged, kind)
+        reason = f"no slot came free within {plan.queue_limit} s in the queue"
+        reason += f"; {planned.reason}" if planned.reason else ""
+        return Finding(Cause.WAITED_OUT, reason, logged, kind)
     if kind == "idle-again":
         return _idle_again(job, logged)
     if kind == "run-limit":

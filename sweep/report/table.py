@@ -99,9 +99,8 @@ class Group:
         """`pytorch-2.8-cuda12.9 sm60 sm70`, an environment each: enough to write every tuple's id."""
         found: dict[str, list[str]] = {}
         for o in self.outcomes:
-            found.setdefault(f"{o.framework}-{o.version}-cuda{o.cuda}", []).append(
-                f"sm{o.capability.replace('.', '')}"
-            )
+            environment, _, capability = o.id.rpartition("-")
+            found.setdefault(environment, []).append(capability)
         return [" ".join((environment, *capabilities)) for environment, capabilities in found.items()]
 
     @property
@@ -121,7 +120,7 @@ def failures(outcomes: Outcomes) -> list[Group]:
     found: dict[tuple[Cause, str], list[Outcome]] = {}
     for o in sorted(outcomes.tuples, key=lambda o: order.index(o.cause)):
         if o.cause is not Cause.ALL_RUNGS:
-            probed = f"{o.framework}-{o.version}-{o.cuda} {o.rung} {o.rule}" if o.rung else o.reason
+            probed = f"{o.id.rpartition('-')[0]} {o.rung} {o.rule}" if o.rung else o.reason
             found.setdefault((o.cause, probed), []).append(o)
     return [Group(cause, tuple(alike)) for (cause, _), alike in found.items()]
 

@@ -25,7 +25,7 @@ EXAMPLES = [
 IDS = [f"{rule}: {text[:40]}" for rule, _, text, _ in EXAMPLES]
 
 
-def said_by(found: causes.Finding) -> tuple[str | None, str | None]:
+def said_by(found: causes.Reading) -> tuple[str | None, str | None]:
     return found.rule, found.cause
 
 
@@ -74,7 +74,7 @@ def test_the_message_outweighs_standard_error():
 )
 @pytest.mark.parametrize("rung", [Rung.COPY, Rung.KERNEL, Rung.LIBRARY, Rung.JIT])
 def test_texts_that_only_look_alike_have_no_cause(rung, text):
-    assert causes.find(rung, text, text) == causes.Finding(cause=None, rule=None, line=text.strip())
+    assert causes.find(rung, text, text) == causes.Reading(cause=None, rule=None, line=text.strip())
 
 
 def test_a_rule_holds_on_its_own_rungs_only():

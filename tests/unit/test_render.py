@@ -18,6 +18,7 @@ from sweep import render
 from sweep.config import Settings
 from sweep.errors import ResultsError, SettingsError
 from sweep.framework import load_frameworks
+from sweep.match import Feasibility
 from sweep.model import Cause, Pool, VersionTuple
 from sweep.prune import settled, submitted
 from sweep.schema import Plan
@@ -42,7 +43,7 @@ def plan_of(*tuples: VersionTuple, here: Path = HERE) -> Plan:
         pool=Pool(taken=now, collector="", slots=0, classes=()),
         channels=(),
         environments=(),
-        tuples=(*map(submitted, tuples), settled(C, Cause.NO_BUILD, "no-build", "none")),
+        tuples=(*(submitted(t, Feasibility(3, 1)) for t in tuples), settled(C, Cause.NO_BUILD, "no-build", "none")),
     )
 
 
@@ -355,3 +356,7 @@ def test_a_plan_is_the_same_after_its_file(tmp_path: Path) -> None:
     text = plan.model_dump_json(by_alias=True)
     assert json.loads(text)["schema"] == "sweep.plan/1"
     assert render.tuples_dag(Plan.model_validate_json(text), HERE, [A]) == render.tuples_dag(plan, HERE, [A])
+
+
+def test_a_submitted_tuple_knows_what_it_may_wait_for() -> None:
+    assert submitted(A, Feasibility(3, 1)).reason == "3 slot(s) could take it when empty, 1 of them at planning"
