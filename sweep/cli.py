@@ -10,6 +10,7 @@ import click
 
 from sweep import __version__
 from sweep.errors import SweepError
+from sweep.places import OUTCOMES, PARENT_DAG, PLAN, SETTINGS
 
 if TYPE_CHECKING:
     from sweep.config import Settings
@@ -84,7 +85,7 @@ def _reach_pool(here: Path) -> None:
     """Use the HTCondor that a sweep was made for."""
     from sweep import condor, config
 
-    condor.use(config.load_stored(here / "settings.json").pool.condor_config)
+    condor.use(config.load_stored(here / SETTINGS).pool.condor_config)
 
 
 @cli.command()
@@ -140,7 +141,7 @@ def _show_plan(here: Path, made: Plan) -> None:
     resolved = [e for e in made.environments if e.lock_sha256]
     size = sum(e.size for e in resolved) / 1e9
     click.echo(f"{len(resolved)} of {len(made.environments)} environments resolved and locked, {size:.2f} GB in all")
-    click.echo(f"plan: {here / 'plan.json'}")
+    click.echo(f"plan: {here / PLAN}")
 
 
 @cli.command()
@@ -149,7 +150,7 @@ def new(context: click.Context) -> None:
     """Make a new sweep and print the path of its DAG, for `condor_submit_dag "$(sweep new)"`."""
     from sweep import sweeps
 
-    click.echo(sweeps.new(_settings(context)) / sweeps.PARENT_DAG)
+    click.echo(sweeps.new(_settings(context)) / PARENT_DAG)
 
 
 @cli.command()
@@ -181,7 +182,7 @@ def _watch(here: Path, job: str) -> None:
 
     with follow(here) as look:
         sweeps.wait(here, job, look)
-    if not (here / "outcomes.json").is_file():
+    if not (here / OUTCOMES).is_file():
         click.echo((here / "summary.txt").read_text() if (here / "summary.txt").is_file() else sweeps.failure(here))
         sys.exit(1)
     _show(here)
@@ -195,7 +196,7 @@ def _show(here: Path) -> None:
     from sweep.report.terminal import show
     from sweep.schema import Outcomes
 
-    show(read_model(here / "outcomes.json", Outcomes, "sweep classify"), f"{here}/compatibility.md .csv .json")
+    show(read_model(here / OUTCOMES, Outcomes, "sweep classify"), f"{here}/compatibility.md .csv .json")
 
 
 @cli.command("try")

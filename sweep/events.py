@@ -225,13 +225,13 @@ def _attempt(event: Any, when: int) -> Attempt:
     devices = [v for k, v in properties.items() if k.startswith("GPUs_") and hasattr(v, "get")]
     device, driver = device_text(devices[0]) if devices else (None, None)
     gpus = properties.get("GPUs")
+    if not isinstance(gpus, int):
+        gpus = max(1, len(devices))  # older startds do not say; each job of ours asks for one
     return Attempt(
         start=when,
         machine=str(slot).rpartition("@")[2] if slot else None,
         slot=str(slot) if slot else None,
-        gpus=gpus
-        if isinstance(gpus, int)
-        else max(1, len(devices)),  # older startds do not say; each job asks for one
+        gpus=gpus,
         device=device,
         driver=driver,
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sweep import events
 from sweep.files import read_model
+from sweep.places import EVENTS, PLAN, TABLES
 from sweep.schema import Plan
 from sweep.sweeps import FAILURE
-from sweep.verdict import EVENTS, PLAN
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def progress(here: Path) -> Progress:
             state = history.last.state.value if history else "waiting"
             found.setdefault(planned.framework, Counter())[_word(state)] += 1
     total = sum(found.values(), Counter())
-    phase = "reported" if _newer(here / "compatibility.md", here / EVENTS) else "running"
+    phase = "reported" if _newer(here / TABLES, here / EVENTS) else "running"
     if phase == "running" and not total["running"] + total["idle"] + total["held"] + total["waiting"]:
         phase = "classifying"
     return Progress(here.name, phase, found, sum(not t.submitted for t in plan.tuples))

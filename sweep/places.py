@@ -1,4 +1,4 @@
-"""Where the package finds its own files, in a checkout and installed."""
+"""Where things lie: the package's own files, in a checkout and installed; and the files of a sweep, by name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+
+# What lies in a sweep's directory; README has the rest.
+SETTINGS = "settings.json"
+PARENT_DAG = "sweep.dag"
+PLAN = "plan.json"
+TUPLES_DAG = "tuples.dag"
+EVENTS = "events.log"
+OUTCOMES = "outcomes.json"
+TABLES = "compatibility.md"  # the one of the tables that is looked for
 
 
 def _resource(name: str) -> Path:

@@ -21,12 +21,10 @@ from sweep.installer import INSTALLERS
 from sweep.match import Matcher
 from sweep.model import RUNTIME_PATTERN, Pool, VersionTuple
 from sweep.offer import Offer, make_offer
+from sweep.places import PLAN, SETTINGS, TUPLES_DAG
 from sweep.resolve import resolve
 from sweep.schema import ChannelSnapshot, Plan
 
-PLAN = "plan.json"
-TUPLES_DAG = "tuples.dag"
-SETTINGS = "settings.json"
 Say = Callable[[str], None]  # tells whoever waits what is going on
 
 

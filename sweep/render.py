@@ -20,6 +20,7 @@ from sweep.errors import ResultsError
 from sweep.files import write_atomic
 from sweep.framework import Framework, probe_file
 from sweep.model import VersionTuple
+from sweep.places import PARENT_DAG, TUPLES_DAG
 from sweep.schema import Plan
 
 # DAGMan cannot quote a script's path, and submit files give meaning to commas, quotes and dollars.
@@ -67,7 +68,7 @@ def parent_dag(here: Path, python: Path, deadline: int) -> str:
     """The text of the sweep's own copy of the parent DAG; `deadline` is the tuples' limit in seconds."""
     return (
         _environment()
-        .get_template("sweep.dag")
+        .get_template(PARENT_DAG)
         .render(
             here=safe_path(here),
             results=safe_path(here.parent),
@@ -166,7 +167,7 @@ def write_tuples(plan: Plan, settings: Settings, here: Path, installer_file: str
         directory = here / "tuples" / tuple_.id
         text = _submit_file(environment, tuple_, settings, here, directory, inputs)
         write_atomic(directory / "job.sub", text)
-    write_atomic(here / "tuples.dag", tuples_dag(plan, here, submitted))
+    write_atomic(here / TUPLES_DAG, tuples_dag(plan, here, submitted))
 
 
 def tuples_dag(plan: Plan, here: Path, submitted: Sequence[VersionTuple]) -> str:

@@ -14,9 +14,10 @@ from sweep import condor, events, sweeps
 from sweep.config import load_stored
 from sweep.errors import BadFileError, SweepError
 from sweep.files import locked
+from sweep.places import EVENTS, PARENT_DAG, PLAN, SETTINGS
 from sweep.report import files
 from sweep.schema import Outcomes, Plan
-from sweep.verdict import EVENTS, PLAN, classify
+from sweep.verdict import classify
 
 Say = Callable[[str], None]  # tells whoever waits what is going on
 
@@ -32,8 +33,8 @@ def plan_step(here: Path, say: Say) -> Plan:
     """
     from sweep.plan import make_plan  # rattler and the pool are needed here only
 
-    settings = here / "settings.json"
-    if not any((here / name).is_file() for name in (settings.name, PLAN, sweeps.PARENT_DAG)):
+    settings = here / SETTINGS
+    if not any((here / name).is_file() for name in (SETTINGS, PLAN, PARENT_DAG)):
         raise BadFileError(f"{here} is not a sweep's directory; `sweep new` makes one")
     try:
         with locked(here / ".plan.lock", wait=True):
@@ -66,12 +67,12 @@ def report_step(here: Path, dag_status: int | None, failed_nodes: int | None) ->
     Raises:
         BadFileError: `here` is not a sweep's directory; nothing is written there.
     """
-    if not any((here / name).is_file() for name in (PLAN, sweeps.PARENT_DAG)):
-        raise BadFileError(f"{here} has neither {PLAN} nor {sweeps.PARENT_DAG}; name a sweep's directory")
+    if not any((here / name).is_file() for name in (PLAN, PARENT_DAG)):
+        raise BadFileError(f"{here} has neither {PLAN} nor {PARENT_DAG}; name a sweep's directory")
     try:
         outcomes = classify_step(here, -1 if dag_status == 4 else None)
     except SweepError as error:
-        why = sweeps.failure(here) if not (here / "plan.json").is_file() else str(error)
+        why = sweeps.failure(here) if not (here / PLAN).is_file() else str(error)
         files.write_failure(here, why)
         return None
     files.write_tables(here, outcomes)

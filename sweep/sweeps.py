@@ -15,9 +15,9 @@ from sweep.config import Settings
 from sweep.errors import AlreadyRunningError, BadFileError, PoolError, ResultsError, SubmitError
 from sweep.files import locked, read_model, write_atomic, write_model
 from sweep.framework import load_frameworks
+from sweep.places import PARENT_DAG, PLAN, SETTINGS
 from sweep.schema import Plan
 
-PARENT_DAG = "sweep.dag"
 FAILURE = "plan.failed"
 
 
@@ -136,7 +136,7 @@ def _make(results: Path, settings: Settings, *, to_run: bool) -> Path:
     if to_run:
         _refuse_a_second(results)
     here = _fresh_directory(results)
-    write_model(here / "settings.json", settings)
+    write_model(here / SETTINGS, settings)
     write_atomic(here / PARENT_DAG, render.parent_dag(here, _python(), settings.limits.deadline))
     return here
 
@@ -188,9 +188,9 @@ def _in_the_way(other: dict[str, str]) -> AlreadyRunningError:
 
 
 def _refuse_after_deadline(here: Path) -> None:
-    if not (here / "plan.json").is_file():
+    if not (here / PLAN).is_file():
         return
-    plan = read_model(here / "plan.json", Plan, "sweep plan")
+    plan = read_model(here / PLAN, Plan, "sweep plan")
     if plan.deadline <= datetime.now(UTC):
         raise SubmitError(
             f"the deadline of the sweep in {here} was {plan.deadline:%Y-%m-%d %H:%M} UTC, so no time is left to "

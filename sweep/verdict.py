@@ -10,6 +10,7 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sweep import causes, events
 from sweep.events import EventLog, History, Job, JobState
 from sweep.files import read_model
 from sweep.model import Cause, Rung, Verdict, VersionTuple
+from sweep.places import EVENTS, PLAN
 from sweep.results import Unusable, line_of, read_result
 from sweep.schema import (
     Evidence,
@@ -31,8 +33,6 @@ from sweep.schema import (
     RungRecord,
 )
 
-EVENTS = "events.log"
-PLAN = "plan.json"
 EXCERPT_LIMIT = 400  # characters
 
 # HTCondor's hold codes for files that could not be transferred: output from the node, input to it.
@@ -43,13 +43,15 @@ _REMOVED_WITH_ITS_DAG = r"\bDAG\b|OtherJobRemoveRequirements"
 _PACKAGE_FAULTS = {"checksum", "corrupt", "count", "missing"}
 
 
+@dataclass(frozen=True)
 class Finding:
     """A cause with its reason and evidence, and the rule and rung that led to it."""
 
-    def __init__(
-        self, cause: Cause, reason: str, evidence: Evidence, rule: str | None = None, rung: Rung | None = None
-    ) -> None:
-        self.cause, self.reason, self.evidence, self.rule, self.rung = cause, reason, evidence, rule, rung
+    cause: Cause
+    reason: str
+    evidence: Evidence
+    rule: str | None = None
+    rung: Rung | None = None
 
 
 def classify(here: Path) -> Outcomes:
@@ -123,7 +125,7 @@ def _outcome(
     lines: Mapping[int, int],
 ) -> Outcome:
     history = log.histories.get(planned.id)
-    result: ProbeResult | Unusable | None = None
+    job = history.last if history else None
     if not planned.submitted:
         assert planned.cause is not None
         evidence = Evidence(file=planned.evidence, excerpt=planned.reason)
@@ -132,7 +134,8 @@ def _outcome(
         finding = _never_logged(plan, log)
     else:
         result = read_result(here / "tuples" / planned.id / "result.json", planned.id)
-        finding = _finding(here, plan, planned, history, result, lines)
+        job = _deciding_job(history, result)
+        finding = _finding(here, plan, planned, job, result, lines)
     environment = environments.get(VersionTuple.parse(planned.id).environment.id)
     return Outcome(
         **planned.model_dump(include={"id", "framework", "version", "cuda", "capability", "submitted"}),
@@ -144,15 +147,19 @@ def _outcome(
         evidence=finding.evidence,
         build=environment.build if environment else None,
         lock_sha256=environment.lock_sha256 if environment else None,
-        **_whereabouts(history, log.newest),
+        **(_whereabouts(history, job, log.newest) if history and job else {}),
     )
 
 
-def _whereabouts(history: History | None, now: int) -> dict[str, Any]:
-    """Where and how long a tuple ran, from the event log alone."""
-    if history is None or not history.jobs:
-        return {}
-    job, attempts = history.decisive, history.attempts
+def _deciding_job(history: History, result: ProbeResult | Unusable) -> Job:
+    """The job that the verdict is about: a later one may have overwritten the result of the one that reached it."""
+    whole = isinstance(result, ProbeResult) and result.state == "done"
+    return history.decisive if whole else history.last
+
+
+def _whereabouts(history: History, job: Job, now: int) -> dict[str, Any]:
+    """Where and how long a tuple's deciding job ran, and what all of its jobs held, from the event log alone."""
+    attempts = history.attempts
     last = job.attempts[-1] if job.attempts else None
     first_start = job.attempts[0].start if job.attempts else None
     waited = (first_start if first_start is not None else job.ended or now) - job.submitted
@@ -178,13 +185,10 @@ def _finding(
     here: Path,
     plan: Plan,
     planned: PlannedTuple,
-    history: History,
+    job: Job,
     result: ProbeResult | Unusable,
     lines: Mapping[int, int],
 ) -> Finding:
-    job = history.decisive
-    if job is not history.last and (isinstance(result, Unusable) or result.state != "done"):
-        job = history.last  # which has overwritten the result of the one that reached a verdict
     logged = Evidence(file=EVENTS, line=lines.get(job.cluster), excerpt=_last_words(job))
     if job.state is JobState.REMOVED:
         return _removed(plan, planned, job, logged)

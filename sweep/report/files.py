@@ -10,6 +10,7 @@ from typing import Any
 
 from sweep.errors import ResultsError
 from sweep.files import write_atomic, write_model
+from sweep.places import OUTCOMES, TABLES
 from sweep.report import markdown, table
 from sweep.schema import Outcomes
 
@@ -25,20 +26,20 @@ def write_tables(here: Path, outcomes: Outcomes) -> None:
     rows = json.loads(table.frame(outcomes).to_json(orient="records") or "[]")
     write_atomic(here / "compatibility.json", json.dumps({"schema": TABLE_SCHEMA, "rows": rows}, indent=1) + "\n")
     write_atomic(here / "compatibility.csv", _csv(rows))
-    write_atomic(here / "compatibility.md", markdown.render(outcomes))
+    write_atomic(here / TABLES, markdown.render(outcomes))
     write_atomic(here / "summary.txt", summary(here, outcomes))
 
 
 def write_outcomes(here: Path, outcomes: Outcomes) -> None:
     """Write outcomes.json, the truth of the sweep."""
-    write_model(here / "outcomes.json", outcomes)
+    write_model(here / OUTCOMES, outcomes)
 
 
 def write_failure(here: Path, why: str) -> None:
     """Say in the tables' place why there is no table, so that nobody takes an older one for this sweep's."""
     text = f"Sweep {here.name} has no table: {why}"
     write_atomic(here / "summary.txt", text + "\n")
-    write_atomic(here / "compatibility.md", f"# Which versions work on which GPUs\n\n{markdown.plain(text)}\n")
+    write_atomic(here / TABLES, f"{markdown.TITLE}\n\n{markdown.plain(text)}\n")
 
 
 def summary(here: Path, outcomes: Outcomes) -> str:

@@ -9,10 +9,12 @@ from tabulate import tabulate
 from sweep.report import table
 from sweep.schema import Outcomes
 
+TITLE = "# Which versions work on which GPUs"
+
 
 def render(outcomes: Outcomes) -> str:
     """The whole document."""
-    parts = ["# Which versions work on which GPUs", "", plain(table.headline(outcomes)), ""]
+    parts = [TITLE, "", plain(table.headline(outcomes)), ""]
     if outcomes.simulated:
         parts += ["**The GPUs of this pool are simulated; the verdicts say nothing about real ones.**", ""]
     parts += [plain(f"Note: {note}") + "\n" for note in outcomes.notes]

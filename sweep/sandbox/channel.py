@@ -24,9 +24,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from sweep.errors import SandboxError
+from sweep.model import Frozen
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "channel.toml"
@@ -54,11 +55,7 @@ Files = dict[str, tuple[bytes, int]]
 """Path inside the package -> content and mode."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Build(_Strict):
+class _Build(Frozen):
     """One archive; its lists add to the package's."""
 
     version: str
@@ -75,7 +72,7 @@ class _Build(_Strict):
         return self.number if self.number is not None else int(self.build.rpartition("_")[2])
 
 
-class _Package(_Strict):
+class _Package(Frozen):
     """What all builds of a package share."""
 
     name: str
@@ -94,7 +91,7 @@ class _Package(_Strict):
         return "noarch" if self.noarch else "linux-64"
 
 
-class _Archive(_Strict):
+class _Archive(Frozen):
     """An archive by name."""
 
     name: str
@@ -106,7 +103,7 @@ class _Archive(_Strict):
         return f"{self.name}-{self.version}-{self.build}.tar.bz2"
 
 
-class _Data(_Strict):
+class _Data(Frozen):
     """channel.toml."""
 
     schema_: Literal[1] = Field(alias="schema")
