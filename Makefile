@@ -11,7 +11,7 @@ demo: $(READY)
 test: lint unit pool
 
 unit: $(READY)
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest -n auto tests/unit
 
 # A real personal HTCondor with simulated GPUs; root becomes an ordinary user first, because HTCondor refuses root.
 pool: $(READY)

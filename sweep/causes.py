@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from sweep import places
-from sweep.config import Table
+from sweep.fields import Table
 from sweep.model import Cause, Rung
 from sweep.tomlfile import read_toml, validated
 

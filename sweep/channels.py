@@ -47,9 +47,9 @@ from rattler.package_streaming import download_to_path, extract
 
 from sweep.builds import Build, CudaOfBuild
 from sweep.channelstate import ChannelState, cached_copies, state_of
-from sweep.config import Platform
 from sweep.errors import ChannelError, SettingsError
 from sweep.explanation import headed
+from sweep.fields import Platform
 from sweep.files import write_atomic
 from sweep.model import visible
 

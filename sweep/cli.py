@@ -13,7 +13,7 @@ from sweep.errors import ResultsError, SweepError
 from sweep.places import OUTCOMES, PARENT_DAG, PLAN, SETTINGS
 
 if TYPE_CHECKING:
-    from sweep.config import Settings
+    from sweep.settings import Settings
 
 DIRECTORY = click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
 SWEEP_DIRECTORY = click.argument("directory", type=click.Path(file_okay=False, exists=True, path_type=Path))

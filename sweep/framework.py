@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from sweep import places
-from sweep.config import PlainLine, Settings, Table
 from sweep.cuda import version_key
 from sweep.errors import SettingsError
+from sweep.fields import PlainLine, Table
 from sweep.model import Name
+from sweep.settings import Settings
 from sweep.tomlfile import did_you_mean, read_toml, validated
 
 

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from sweep import places
 from sweep.causes import Pattern
-from sweep.config import PlainLine, Range, Table
+from sweep.fields import PlainLine, Range, Table
 from sweep.model import Cause, Name, Verdict
 from sweep.ranges import within
 from sweep.schema import Known, Outcome, PlannedEnvironment

@@ -11,9 +11,9 @@ from packaging.version import Version
 
 from sweep.builds import Build, CudaOfBuild, cuda_of, python_of, series_of
 from sweep.channels import Channels, accepts
-from sweep.config import Settings
 from sweep.cuda import in_order
 from sweep.framework import Framework
+from sweep.settings import Settings
 
 ANY = "any"  # the range of a CUDA build that does not say which runtimes it takes
 

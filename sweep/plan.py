@@ -12,7 +12,7 @@ from typing import Any
 
 from sweep import condor, pool, prune, render, rules, sources, space
 from sweep.channels import Channels
-from sweep.config import Settings, load_stored
+from sweep.config import load_stored
 from sweep.cuda import takers
 from sweep.errors import EmptyPoolError, SettingsError
 from sweep.estimate import earlier_sweep, estimate
@@ -26,6 +26,7 @@ from sweep.places import PLAN, SETTINGS, TUPLES_DAG
 from sweep.predict import Case, predict
 from sweep.resolve import resolve
 from sweep.schema import Plan, PlannedEnvironment, Prediction
+from sweep.settings import Settings
 from sweep.sieve import Sieve
 from sweep.timings import Stopwatch
 from sweep.tomlfile import did_you_mean

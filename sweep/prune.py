@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from sweep import condor, render
-from sweep.config import Settings
 from sweep.cuda import driver_floor
 from sweep.facts import Facts
 from sweep.match import Ask, Feasibility, Matcher
@@ -20,6 +19,7 @@ from sweep.offer import Offer
 from sweep.predict import toolkit_dropped
 from sweep.ranges import within
 from sweep.schema import EnvironmentState, PlannedEnvironment, PlannedTuple, Prediction
+from sweep.settings import Settings
 
 Settled = dict[str, PlannedTuple]  # by tuple id
 

@@ -16,7 +16,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sweep import places
-from sweep.config import Settings
 from sweep.cuda import driver_floor, encode_runtime, takers
 from sweep.errors import ResultsError
 from sweep.files import write_atomic
@@ -24,6 +23,7 @@ from sweep.framework import Framework, probe_file
 from sweep.model import GpuClass, VersionTuple
 from sweep.places import PARENT_DAG, TUPLES_DAG
 from sweep.schema import Plan
+from sweep.settings import Settings
 
 # DAGMan cannot quote a script's path, and submit files give meaning to commas, quotes and dollars.
 _SAFE_PATH = re.compile(r"/[A-Za-z0-9_./=@%:~^+-]+")

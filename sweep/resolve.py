@@ -14,7 +14,6 @@ from typing import Any
 from sweep import lock
 from sweep.builds import Build, cuda_of
 from sweep.channels import Channels, Refusal, Request, Solution
-from sweep.config import Settings
 from sweep.cuda import driver_floor, version_key
 from sweep.explanation import gist, missing_only
 from sweep.facts import Facts
@@ -24,6 +23,7 @@ from sweep.model import EnvironmentKey, Node, VersionTuple
 from sweep.nodes import virtual_packages
 from sweep.offer import Offer
 from sweep.schema import EnvironmentState, PlannedEnvironment
+from sweep.settings import Settings
 from sweep.timings import Stopwatch
 
 # What carries the version of the installed CUDA runtime; the first that a solution has.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from sweep import audit
-from sweep.config import RuleSettings
 from sweep.model import VersionTuple
 from sweep.schema import PlannedTuple, Prediction
+from sweep.settings import RuleSettings
 
 
 class Sieve:

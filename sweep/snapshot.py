@@ -17,12 +17,13 @@ from urllib.parse import unquote
 from pydantic import ConfigDict, Field
 
 from sweep.channels import Channels, Record
-from sweep.config import Platform, Settings
 from sweep.errors import ChannelError, ResultsError
 from sweep.explanation import package_of
+from sweep.fields import Platform
 from sweep.files import write_atomic, write_model
 from sweep.framework import Framework
 from sweep.model import Frozen
+from sweep.settings import Settings
 
 DESCRIPTION = "snapshot.json"
 

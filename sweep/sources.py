@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 from sweep import places, space
 from sweep.channels import Channels
-from sweep.config import Settings
 from sweep.framework import Framework
 from sweep.model import RUNTIME_PATTERN, Pool
 from sweep.offer import Offer, make_offer
 from sweep.schema import ChannelSnapshot, SubdirSnapshot
+from sweep.settings import Settings
 
 
 def open_channels(settings: Settings) -> Channels:

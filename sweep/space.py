@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sweep.builds import Build, versions_in_series
-from sweep.config import Exclusion, SpaceSettings
 from sweep.cuda import in_order, version_key
 from sweep.errors import NothingToTestError
 from sweep.model import VERSION_PATTERN, GpuClass, VersionTuple
 from sweep.ranges import within
 from sweep.schema import SpaceCounts
+from sweep.settings import Exclusion, SpaceSettings
 
 
 def choose_runtimes(wanted: int | Sequence[str] | str, offered: Iterable[str]) -> tuple[str, ...]:

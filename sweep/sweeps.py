@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sweep import condor, render, rescue
-from sweep.config import Settings
 from sweep.errors import AlreadyRunningError, BadFileError, PoolError, ResultsError, SubmitError
 from sweep.files import locked, read_model, write_atomic, write_model
 from sweep.framework import load_frameworks
 from sweep.model import visible
 from sweep.places import PARENT_DAG, PLAN, SETTINGS
 from sweep.schema import Plan
+from sweep.settings import Settings
 
 FAILURE = "plan.failed"
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sweep.config import Table
 from sweep.cuda import version_key
+from sweep.fields import Table
 from sweep.model import Capability, Cause, Name, Runtime, Version
 from sweep.ranges import checked, within
 

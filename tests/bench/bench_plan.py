@@ -29,10 +29,11 @@ from repodata import SLICE
 from tabulate import tabulate
 
 from sweep import condor, render
-from sweep.config import Settings, load
+from sweep.config import load
 from sweep.files import read_model, write_model
 from sweep.places import PLAN
 from sweep.schema import Plan
+from sweep.settings import Settings
 
 FRAMEWORKS = ("pytorch", "tensorflow", "jax", "cupy", "numba_cuda", "xgboost")
 # With 45 versions in the slice, 60 GPU classes and the sandbox's 9 some 50,000 tuples.

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sweep.config import Settings, load
+from sweep.config import load
+from sweep.settings import Settings
 
 PYTORCH = "[frameworks.pytorch]\n"
 

@@ -13,11 +13,11 @@ from typing import Any
 import htcondor2  # noqa: F401 - registers HTCondor's own ClassAd functions, which a parser must know beforehand
 from classad2 import ClassAd, ExprTree
 
-from sweep.config import Settings
 from sweep.cuda import driver_floor, encode_runtime
 from sweep.model import GpuClass, VersionTuple
 from sweep.pool import nested_name
 from sweep.render import dry_submit_file
+from sweep.settings import Settings
 
 A100 = {"Capability": 8.0, "DeviceName": "NVIDIA A100-SXM4-80GB", "GlobalMemoryMb": 81153}
 P100 = {"Capability": 6.0, "DeviceName": "Tesla P100-PCIE-16GB", "GlobalMemoryMb": 16276}

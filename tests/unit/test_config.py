@@ -14,13 +14,14 @@ from planning import PYTORCH, settings_of
 from pydantic import BaseModel
 
 from sweep import render
-from sweep.config import FrameworkSettings, Settings, load, load_stored, only
+from sweep.config import load, load_stored, only
 from sweep.cuda import DriverPolicy
 from sweep.errors import SettingsError
 from sweep.files import write_model
 from sweep.framework import known_frameworks
 from sweep.model import GpuClass
 from sweep.places import cache_dir
+from sweep.settings import FrameworkSettings, Settings
 
 GPU = GpuClass(
     capability="8.0",

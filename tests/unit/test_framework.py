@@ -10,9 +10,9 @@ import pytest
 from planning import settings_of
 from pydantic import ValidationError
 
-from sweep.config import Settings
 from sweep.errors import SettingsError
 from sweep.framework import Framework, known_frameworks, load_framework, load_frameworks, probe_file
+from sweep.settings import Settings
 
 GOOD = """schema = 1
 name = "mine"

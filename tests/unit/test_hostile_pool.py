@@ -12,7 +12,6 @@ from planning import settings_of
 from slot_ads import A100, P100, ClassAd, ExprTree, device, job, slot
 
 from sweep import render
-from sweep.config import NodeSettings
 from sweep.cuda import driver_floor
 from sweep.facts import load_facts
 from sweep.match import Ask, Matcher
@@ -20,6 +19,7 @@ from sweep.model import GpuClass, Pool, VersionTuple
 from sweep.nodes import virtual_packages
 from sweep.pool import inventory
 from sweep.report.terminal import show_pool
+from sweep.settings import NodeSettings
 
 OF_THE_SLOT = (
     "Machine", "Name", "DetectedGPUs", "OfflineGPUs", "AvailableGPUs", "OpSysAndVer", "UtsnameRelease", "Arch",

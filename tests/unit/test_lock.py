@@ -13,7 +13,6 @@ import yaml
 from planning import settings_of
 
 from sweep.channels import Channels, Request, Solution
-from sweep.config import Settings
 from sweep.errors import ResultsError
 from sweep.facts import load_facts
 from sweep.framework import load_frameworks
@@ -23,6 +22,7 @@ from sweep.offer import make_offer
 from sweep.resolve import resolve
 from sweep.sandbox.channel import build_channel
 from sweep.schema import EnvironmentState, PlannedEnvironment
+from sweep.settings import Settings
 from sweep.timings import Stopwatch
 
 SPECS = ("pytorch 2.5.*", "cuda-version 12.9.*", "python 3.12.*")

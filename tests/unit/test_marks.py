@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from sweepdir import TUPLE, Sweep, one, result, settled, submitted
 
-from sweep.config import FrameworkSettings, RuleSettings, Settings
 from sweep.files import write_model
 from sweep.model import Cause
 from sweep.report import files, table
+from sweep.settings import FrameworkSettings, RuleSettings, Settings
 
 ISSUE = """
 schema = 1

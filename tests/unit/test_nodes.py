@@ -8,9 +8,9 @@ import pytest
 from classad2 import ExprTree
 from slot_ads import A100, device, slot
 
-from sweep.config import NodeSettings
 from sweep.model import Node
 from sweep.nodes import machine_of, node_of, virtual_packages
+from sweep.settings import NodeSettings
 
 
 class Known(NamedTuple):

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from planning import settings_of
 
 from sweep import render
-from sweep.config import Settings
 from sweep.errors import ResultsError, SettingsError
 from sweep.framework import load_frameworks
 from sweep.match import Feasibility
 from sweep.model import Cause, GpuClass, Pool, VersionTuple
 from sweep.prune import settled, submitted
 from sweep.schema import Plan
+from sweep.settings import Settings
 
 A = VersionTuple(framework="pytorch", version="2.5", cuda="12.4", capability="8.0")
 B = VersionTuple(framework="pytorch", version="2.10", cuda="11.8", capability="12.0")

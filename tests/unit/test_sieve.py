@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.audit import surprising, wrong_rules
-from sweep.config import RuleSettings
 from sweep.model import Cause, VersionTuple
 from sweep.prune import settled
 from sweep.schema import Evidence, Outcome, PlannedTuple, Prediction
+from sweep.settings import RuleSettings
 from sweep.sieve import Sieve
 
 CANDIDATES = [

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.builds import Build
-from sweep.config import SpaceSettings
 from sweep.cuda import version_key
 from sweep.errors import NothingToTestError
 from sweep.model import GpuClass, VersionTuple
 from sweep.schema import SpaceCounts
+from sweep.settings import SpaceSettings
 from sweep.space import Axes, choose_capabilities, choose_runtimes, choose_versions, compose
 
 OFFERED = ("12.9", "11.8", "12.10", "13.0", "12.4", "11.8")

@@ -13,10 +13,10 @@ import pytest
 from sweepdir import TUPLE, Sweep, one, result, settled, submitted
 
 from sweep import live, steps, sweeps
-from sweep.config import FrameworkSettings, Settings
 from sweep.errors import AlreadyRunningError, BadFileError, PoolError, ResultsError, SettingsError, SubmitError
 from sweep.files import write_model
 from sweep.model import Cause
+from sweep.settings import FrameworkSettings, Settings
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sweep import render
-from sweep.config import FrameworkSettings, LimitSettings, ResourceSettings, Settings
 from sweep.model import VersionTuple
+from sweep.settings import FrameworkSettings, LimitSettings, ResourceSettings, Settings
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 40  # seconds for any one thing to happen

@@ -1,0 +1,142 @@
+"""outcomes.json: the truth of a sweep; and pool-end.json, the pool as the sweep left it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime, ConfigDict, Field
+
+from sweep.cuda import DriverPolicy
+from sweep.model import (
+    Cause,
+    Frozen,
+    Inside,
+    Pool,
+    Rung,
+    Shown,
+    Verdict,
+)
+from sweep.schema.plan import Prediction
+from sweep.schema.records import Amount, EachOnce, OfTuple
+
+
+class Evidence(Frozen):
+    """Where a verdict comes from: a file inside the sweep's directory, its line, the deciding words."""
+
+    file: Inside
+    line: int | None = None
+    excerpt: Shown = ""
+
+
+class Known(Frozen):
+    """A known issue: its id, where it is written about, and what it is in one sentence."""
+
+    id: Shown
+    link: Shown
+    text: Shown
+
+
+class Outcome(OfTuple):
+    """What became of one tuple. Durations are seconds; `gpu_seconds` counts every attempt.
+
+    `surprise` is set when the cause is another one than `prediction` said. Machine, device, driver, UUID and times
+    (UTC) are those of the deciding attempt; `compared` says by what its result was found to be of that device.
+    `known` is the known issue that foresees a failure of this tuple; `expected` that it came as foreseen.
+    """
+
+    verdict: Verdict
+    cause: Cause
+    reason: Shown
+    rule: Shown | None = None
+    evidence: Evidence
+    submitted: bool
+    prediction: Prediction | None = None
+    audit: bool = False
+    surprise: bool = False
+    rung: Rung | None = None
+    build: Shown | None = None
+    lock_sha256: Shown | None = None
+    machine: Shown | None = None
+    device: Shown | None = None
+    driver: Shown | None = None
+    uuid: Shown | None = None
+    compared: Shown | None = None
+    started: AwareDatetime | None = None
+    ended: AwareDatetime | None = None
+    known: Known | None = None
+    expected: bool = False
+    attempts: int = 0
+    queue_seconds: Amount | None = None
+    run_seconds: Amount | None = None
+    gpu_seconds: Amount = 0.0
+
+
+class Outlier(Frozen):
+    """A machine that fails where its peers succeed.
+
+    `failures` counts its attempts that failed although others succeeded with the same environment or tuple;
+    `successes` what it did itself; `peers` the machines that succeeded, `peer_successes` how often. `example` is one
+    of the tuples, `reason` what was said of it.
+    """
+
+    machine: Shown
+    failures: int
+    successes: int
+    peers: int
+    peer_successes: int
+    example: Shown
+    reason: Shown
+
+
+class FunnelRow(Frozen):
+    """One line of the funnel: a stage, or a rule that took tuples out, and how many."""
+
+    stage: Shown
+    count: int
+    detail: Shown = ""
+
+
+class Outcomes(Frozen):
+    """outcomes.json: the truth of a sweep; every table and page is derived from it.
+
+    `state` says how the sweep ended. `gpu_hours` is what the jobs held, all attempts counted.
+    """
+
+    schema_: Literal["sweep.outcomes/1"] = Field(default="sweep.outcomes/1", alias="schema")
+    sweep: Shown
+    created: AwareDatetime
+    state: Literal["complete", "deadline", "unfinished"]
+    simulated: bool
+    driver_policy: DriverPolicy
+    pool: Pool
+    funnel: tuple[FunnelRow, ...]
+    gpu_hours: Amount
+    notes: tuple[Shown, ...] = ()
+    outliers: tuple[Outlier, ...] = ()
+    tuples: EachOnce[Outcome]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class SlotAnswer(Frozen):
+    """How many slots could take a tuple's job when empty, and how many were free; the clause, if none ever could."""
+
+    possible: int
+    free: int
+    rule: Shown | None = None
+    clause: Shown = ""
+
+
+class PoolEnd(Frozen):
+    """pool-end.json: the pool as it was when the sweep ended, and what it could do for tuples that no slot took.
+
+    `problem` says why the pool could not be looked at; then there is nothing else.
+    """
+
+    schema_: Literal["sweep.pool-end/1"] = Field(default="sweep.pool-end/1", alias="schema")
+    taken: AwareDatetime
+    problem: Shown | None = None
+    pool: Pool | None = None
+    tuples: dict[str, SlotAnswer] = Field(default={})
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

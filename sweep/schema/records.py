@@ -1,0 +1,53 @@
+"""What records about a tuple have in common, in whichever file they stand."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self, TypeVar
+
+from pydantic import AfterValidator, Field, model_validator
+
+from sweep.model import (
+    Capability,
+    Frozen,
+    Label,
+    Name,
+    Runtime,
+    Version,
+    VersionTuple,
+)
+
+# Hours or seconds of something.
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class OfTuple(Frozen):
+    """A record about one tuple: its id, and the parts that the id is made of, for those who read the file.
+
+    The id names directories and nodes of the DAG, so it is refused where it is not what the parts make.
+    """
+
+    id: str
+    framework: Name
+    version: Version
+    cuda: Runtime
+    capability: Capability
+    gpu: Label | None = None
+
+    @model_validator(mode="after")
+    def _named_by_its_parts(self) -> Self:
+        parts = VersionTuple.model_construct(**{name: getattr(self, name) for name in VersionTuple.model_fields})
+        if self.id != parts.id:
+            raise ValueError(f"the id of this tuple is {parts.id}")
+        return self
+
+
+AnyRecord = TypeVar("AnyRecord", bound=OfTuple)
+
+
+def _each_once(records: tuple[AnyRecord, ...]) -> tuple[AnyRecord, ...]:
+    if len({record.id for record in records}) < len(records):
+        raise ValueError("a tuple occurs twice")
+    return records
+
+
+EachOnce = Annotated[tuple[AnyRecord, ...], AfterValidator(_each_once)]

@@ -1,0 +1,269 @@
+"""The tables of sweep.toml, each with what its keys mean and what they may be."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sweep.cuda import DriverPolicy, in_order
+from sweep.fields import (
+    ChannelName,
+    Mebibytes,
+    MostRecent,
+    PlainLine,
+    PlainPath,
+    Platform,
+    Range,
+    Seconds,
+    Switch,
+    Table,
+    plain_line,
+)
+from sweep.model import Capability, Glob, Name, Runtime, Version
+from sweep.ranges import within
+
+# Submit commands that the sweep writes itself: a site value would silently change what is tested or how it ends.
+OWNED_COMMANDS = frozenset(
+    """universe container_image docker_image executable arguments getenv initialdir input output error
+    log log_xml queue
+    max_materialize max_idle materialize_max_idle allowed_execute_duration allowed_job_duration checkpoint_exit_code
+    request_cpus request_memory request_disk request_gpus require_gpus requirements rank_gpus
+    gpus_minimum_capability gpus_maximum_capability gpus_minimum_memory gpus_minimum_runtime cuda_version
+    should_transfer_files when_to_transfer_output transfer_executable transfer_input_files
+    transfer_output_files transfer_output_remaps
+    periodic_remove periodic_hold periodic_release on_exit_remove on_exit_hold periodicremovereason
+    max_retries retry_until success_exit_code job_machine_attrs job_machine_attrs_history_length
+    leave_in_queue hold noop_job submit_event_notes submit_event_notes_attrs ulog_execute_attrs""".split()
+)
+# Where the job attribute behind such a command has another name than the command without its underscores.
+OWNED_ATTRIBUTES = frozenset(
+    """jobuniverse cmd args env iwd in out err stdin stdout stderr userlog transferin transferinput transferoutput
+    jobmaxretries onexitremovereason onexitholdreason leavejobinqueue jobstatus
+    requestcpu requestgpu""".split()
+) | {command.replace("_", "") for command in OWNED_COMMANDS}
+
+
+class PoolSettings(Table):
+    """How to reach the pool. By default HTCondor's own configuration decides."""
+
+    condor_config: PlainLine | None = None
+
+
+class CudaSettings(Table):
+    """Which CUDA runtimes, and which drivers may run them."""
+
+    runtimes: MostRecent | list[Runtime] | Range = 4
+    driver_policy: DriverPolicy = DriverPolicy.MINOR
+
+    @field_validator("runtimes")
+    @classmethod
+    def _in_order(cls, value: int | list[str] | str) -> int | list[str] | str:
+        if isinstance(value, list):
+            if not value:
+                raise ValueError("the list is empty; name at least one runtime")
+            return list(in_order(value))
+        return value
+
+
+class GpuSettings(Table):
+    """Which GPUs of the pool take part."""
+
+    capabilities: Literal["pool"] | list[Capability] = "pool"
+    mig: Switch = True
+    minimum_memory: Mebibytes | None = None
+
+    @field_validator("capabilities")
+    @classmethod
+    def _in_order(cls, value: str | list[str]) -> str | list[str]:
+        if isinstance(value, str):
+            return value
+        if not value:
+            raise ValueError('the list is empty; name capabilities, or write "pool"')
+        return list(in_order(value))
+
+
+class FrameworkSettings(Table):
+    """Which versions of one framework, each with which Python.
+
+    `python` is the newest that the builds of a version support, one for all, or a table from version series to
+    Python in which a series that is not named takes the newest. `channels` replaces conda.channels for this
+    framework alone.
+    """
+
+    versions: MostRecent | list[Version] | Range = 3
+    prereleases: Switch = False
+    python: Literal["newest"] | Version | dict[Range, Version] = "newest"
+    channels: list[ChannelName] | None = None
+
+    @field_validator("versions", "channels")
+    @classmethod
+    def _not_empty(cls, value: int | list[str] | str | None) -> int | list[str] | str | None:
+        if isinstance(value, list) and not value:
+            raise ValueError("the list is empty; name at least one entry")
+        return value
+
+    def python_of(self, version: str) -> str | None:
+        """The Python that the settings pin for a version; None leaves it to what the builds support."""
+        if isinstance(self.python, dict):
+            return next((pin for series, pin in self.python.items() if within(version, series)), None)
+        return None if self.python == "newest" else self.python
+
+
+class Exclusion(Table):
+    """Tuples that are not to be tested: those to which every given range applies."""
+
+    framework: Name | None = None
+    version: Range | None = None
+    cuda: Range | None = None
+    capability: Range | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Exclusion:
+        if not any((self.framework, self.version, self.cuda, self.capability)):
+            raise ValueError("an entry without a key would exclude everything; name at least one")
+        return self
+
+
+class Inclusion(Table):
+    """One tuple that is to be a candidate although the product does not have it, or an exclusion took it out."""
+
+    framework: Name
+    version: Version
+    cuda: Runtime
+    capability: Capability
+
+
+class SpaceSettings(Table):
+    """What is taken out of the product of versions, runtimes and capabilities, and what is added to it.
+
+    `only` are globs over tuple ids. `one_per` says what a tuple is tested once for: a capability, or each GPU class
+    (device model and driver) of it.
+    """
+
+    only: list[Glob] = Field(default=[])
+    exclude: list[Exclusion] = Field(default=[])
+    include: list[Inclusion] = Field(default=[])
+    one_per: Literal["capability", "gpu-class"] = "capability"
+
+
+class RuleSettings(Table):
+    """How the planning rules are used.
+
+    `audit` is how many of the tuples that each rule takes out are tested all the same, `predicted` whether a tuple
+    with a predicted failure is, `off` the rules that do not speak at all. `facts` is a directory of corrected fact
+    tables, `known` a file of known issues of the site's own.
+    """
+
+    audit: Annotated[int, Field(ge=0, le=100, strict=True)] = 0
+    predicted: Literal["test", "skip"] = "test"
+    off: list[Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]] = Field(default=[])
+    facts: PlainPath | None = None
+    known: PlainPath | None = None
+
+
+class CondaSettings(Table):
+    """Where builds come from and how environments reach the execute node."""
+
+    channels: list[ChannelName] = Field(default=["conda-forge"], min_length=1)
+    cache: PlainPath | None = None
+    installer: Literal["micromamba", "rattler"] = "micromamba"
+    installer_python: PlainLine | None = None
+    offline: Switch = False
+    solve_limit: Seconds = 60
+
+    @model_validator(mode="after")
+    def _rattler_needs_a_python(self) -> CondaSettings:
+        if self.installer == "rattler" and not self.installer_python:
+            raise ValueError(
+                'installer = "rattler" needs installer_python: the absolute path of a Python that has '
+                "py-rattler on every execute node"
+            )
+        if self.installer_python is not None and not re.fullmatch(r"/[A-Za-z0-9_./+-]+", self.installer_python):
+            raise ValueError("installer_python must be an absolute path of letters, digits and _ . / + -")
+        return self
+
+
+class NodeSettings(Table):
+    """What the solver may assume of an execute node; nothing of the access point is consulted.
+
+    Without a value it is the least that the machines offer that an environment may land on.
+    """
+
+    glibc: Version | None = None
+    linux: Version | None = None
+    archspec: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] | None = None
+    platform: Platform = "linux-64"
+
+
+class LimitSettings(Table):
+    """How long things may take."""
+
+    queue: Seconds = 24 * 3600
+    run: Seconds = 2 * 3600
+    install: Seconds = 3600
+    probe: Seconds = 1800
+    held: Seconds = 600
+    deadline: Seconds = 3 * 86400
+    retries: Annotated[int, Field(ge=0, le=10, strict=True)] = 2
+
+    @model_validator(mode="after")
+    def _fit(self) -> LimitSettings:
+        if self.install + self.probe >= self.run:
+            raise ValueError(
+                f"install ({self.install} s) and probe ({self.probe} s) together must stay below run ({self.run} s): "
+                "a job that HTCondor removes loses its result, so the job has to stop itself first"
+            )
+        if self.deadline < self.queue:
+            raise ValueError(
+                f"deadline ({self.deadline} s) is shorter than queue ({self.queue} s): lengthen it, or shorten queue"
+            )
+        return self
+
+
+class ResourceSettings(Table):
+    """What each job asks for. `requirements` is an extra ClassAd clause of the site's own."""
+
+    cpus: Annotated[int, Field(ge=1, le=1024, strict=True)] = 1
+    memory: Mebibytes = 8 * 1024
+    disk: Mebibytes = 40 * 1024
+    requirements: PlainLine | None = None
+
+
+class Settings(Table):
+    """A whole sweep.toml, with paths made absolute."""
+
+    results: PlainPath = Path("results")
+    framework_files: PlainPath | None = None
+    pool: PoolSettings = PoolSettings()
+    cuda: CudaSettings = CudaSettings()
+    gpus: GpuSettings = GpuSettings()
+    space: SpaceSettings = SpaceSettings()
+    rules: RuleSettings = RuleSettings()
+    conda: CondaSettings = CondaSettings()
+    node: NodeSettings = NodeSettings()
+    limits: LimitSettings = LimitSettings()
+    resources: ResourceSettings = ResourceSettings()
+    frameworks: dict[Name, FrameworkSettings] = Field(min_length=1)
+    submit: dict[str, str | int | float | bool] = Field(default={})
+
+    @field_validator("submit")
+    @classmethod
+    def _site_commands(cls, commands: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+        for name, value in commands.items():
+            if not re.fullmatch(r"(\+|My\.)?[A-Za-z_][A-Za-z0-9_]*", name, flags=re.IGNORECASE):
+                raise ValueError(f"{name!r} is not the name of a submit command or +Attribute")
+            bare = re.sub(r"^(\+|my\.)", "", name.lower()).replace("_", "")
+            if bare in OWNED_ATTRIBUTES or bare.startswith(("gpusm", "sweep")):
+                raise ValueError(f"{name!r} belongs to the sweep itself and cannot be set here; remove it")
+            try:
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise ValueError("write a finite number")
+                if isinstance(value, str):
+                    plain_line(value)
+            except ValueError as error:
+                raise ValueError(f"{name} = {value!r}: {error}") from None
+        return commands
