@@ -76,6 +76,12 @@ def _idle_again(case: Case) -> Finding:
     how = job.attempts[-1].ended_by if job.attempts else None
     if how == "requeued":
         return _failed(case)
+    if job.holds and job.holds[-1][0] in TRANSFER_HOLDS:
+        code, subcode, said = job.holds[-1]
+        found = _held(case, str(code), str(subcode), said)
+        return replace(
+            found, reason=f"{found.reason}; tried {len(job.holds)} time(s), and no other machine came free"
+        )
     why = clip(job.evictions[-1]) if job.evictions else "no reason given"
     reason = f"evicted ({how or 'before it started'}: {why}) and not started again in time"
     return Finding(Cause.EVICTED, reason, case.logged)

@@ -109,9 +109,10 @@ def _submit_file(
     if own := settings.resources.requirements:
         requirements.append(f"({own})")
     if retries:
-        # Only a job that failed avoids its machines: one that was evicted may come back to where it was.
+        # Only a job that failed, or did not get its files, avoids its machines: one that was evicted may come back.
         others = " && ".join(f"TARGET.Machine =!= MachineAttrMachine{n}" for n in range(1, retries + 1))
-        requirements.append(f"(NumJobCompletions =?= 0 || ({others}))")
+        started = "NumJobCompletions =?= 0 && (NumHoldsByReason.TransferInputError ?: 0) == 0"
+        requirements.append(f"({started} || ({others}))")
     template = _environment().get_template("job.sub.j2")
     return template.render(
         tuple=tuple_,

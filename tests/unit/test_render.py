@@ -29,6 +29,10 @@ C = VersionTuple(framework="pytorch", version="2.10", cuda="11.8", capability="9
 HERE = Path("/srv/results/2026-11-20T060000")
 
 
+# A job that has neither failed on a machine nor lacked its files there.
+UNTRIED = "NumJobCompletions =?= 0 && (NumHoldsByReason.TransferInputError ?: 0) == 0"
+
+
 def plan_of(*tuples: VersionTuple, here: Path = HERE) -> Plan:
     """A plan that submits these tuples, and has settled C."""
     now = datetime(2026, 11, 20, 6, tzinfo=UTC)
@@ -86,7 +90,7 @@ def test_the_defaults(tmp_path: Path) -> None:
         "request_disk": "40960MB",
         "max_retries": "2",
         "retry_until": "ExitBySignal =!= true && ExitCode == 0",
-        "requirements": 'TARGET.Arch == "X86_64" && (NumJobCompletions =?= 0 || '
+        "requirements": f'TARGET.Arch == "X86_64" && ({UNTRIED} || '
         "(TARGET.Machine =!= MachineAttrMachine1 && TARGET.Machine =!= MachineAttrMachine2))",
         "job_machine_attrs_history_length": "3",
         "transfer_output_files": "result.json",
@@ -130,12 +134,30 @@ requirements = 'Site == "here" || HasStorage'
         "job_machine_attrs": "Machine",
         "job_machine_attrs_history_length": "2",
         "requirements": 'TARGET.Arch == "X86_64" && (Site == "here" || HasStorage) && '
-        "(NumJobCompletions =?= 0 || (TARGET.Machine =!= MachineAttrMachine1))",
+        f"({UNTRIED} || (TARGET.Machine =!= MachineAttrMachine1))",
         "my.sweepqueuelimit": "3600",
         "my.sweeprunlimit": "10800",
         "my.sweepheldlimit": "420",
     }
     assert {name: found[name] for name in expected} == expected
+
+
+def test_a_job_whose_files_did_not_arrive_is_released_while_it_may_be_repeated(tmp_path: Path) -> None:
+    found = submit_file(settings_of(tmp_path, '[limits]\nretries = 1\nheld = "100s"'))
+    ad = parseOne(f"Release = {found['periodic_release']}\nSweepHeldLimit = 100", ParserType.Old)
+    now = int(datetime.now(UTC).timestamp())
+    for code, holds, completions, held_for, expected in (
+        (13, 1, 0, 0, True),  # input: at once, on another machine
+        (13, 2, 0, 0, False),  # no machine is left
+        (13, 1, 1, 0, False),  # it has failed on one machine, and got no files on the other
+        (12, 1, 0, 10, False),  # output: the access point gets some time
+        (12, 1, 0, 60, True),
+        (12, 2, 0, 60, False),
+        (1, 1, 0, 60, False),  # a person's hold is a person's
+    ):
+        ad["HoldReasonCode"], ad["NumHolds"], ad["NumJobCompletions"] = code, holds, completions
+        ad["EnteredCurrentStatus"] = now - held_for
+        assert ad.eval("Release") is expected, (code, holds, completions, held_for)
 
 
 def test_without_retries_no_machine_is_avoided(tmp_path: Path) -> None:
