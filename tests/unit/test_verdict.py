@@ -403,6 +403,7 @@ def test_a_result_does_not_outweigh_what_the_event_log_says(tmp_path, recording)
         ("held-by-hand", Cause.HELD, None, "held with code 1/0: maintenance"),
         ("input-missing", Cause.TRANSFER_FAILED, None, "gone.txt"),
         ("output-missing", Cause.TRANSFER_FAILED, None, "held with code 12/2"),
+        ("input-missing-idle-again", Cause.TRANSFER_FAILED, None, "tried 1 time(s), and no other machine came free"),
         ("vacated-idle-again", Cause.EVICTED, None, "Job vacated by schedd"),
         ("requeued-idle-again", Cause.INFRASTRUCTURE, None, "failed on every machine"),
         ("retried", Cause.INFRASTRUCTURE, None, "exit code 75 after 2 attempt(s)"),

@@ -92,9 +92,9 @@ def never_matched(home: Path) -> None:
     case.keep()
 
 
-def input_missing(home: Path) -> None:
+def input_missing(home: Path, name: str, **options: int) -> None:
     case = Case(
-        home, "input-missing", "pytorch-2.5-cuda12.4-sm70", WELL,
+        home, name, "pytorch-2.5-cuda12.4-sm70", WELL, **options,
         edit=lambda text: re.sub(r"(?m)^transfer_input_files .*$", "transfer_input_files = gone.txt", text),
     )  # fmt: skip
     (case.directory / "gone.txt").write_text("")
@@ -225,10 +225,11 @@ def cases() -> dict[str, Callable[[Path], None]]:
         "signal": lambda home: done(
             home, "signal", "echo '{}' > result.json; kill -9 $$", "pytorch-2.5-cuda12.4-sm75", retries=0
         ),
-        "output-missing": lambda home: done(home, "output-missing", "exit 0", "pytorch-2.5-cuda12.4-sm75"),
+        "output-missing": lambda home: done(home, "output-missing", "exit 0", "pytorch-2.5-cuda12.4-sm75", retries=0),
         "run-limit": lambda home: done(home, "run-limit", SLEEP, "pytorch-2.5-cuda12.4-sm90", run=3),
         "never-matched": never_matched,
-        "input-missing": input_missing,
+        "input-missing": lambda home: input_missing(home, "input-missing", retries=0),
+        "input-missing-idle-again": lambda home: input_missing(home, "input-missing-idle-again", queue=5),
         "held-by-hand": lambda home: by_hand(
             home,
             "held-by-hand",
