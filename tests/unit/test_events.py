@@ -32,6 +32,7 @@ def read(name: str) -> events.Job:
         ("never-matched", JobState.REMOVED, []),
         ("run-limit", JobState.REMOVED, ["removed"]),
         ("input-missing", JobState.REMOVED, []),
+        ("input-missing-idle-again", JobState.REMOVED, []),
         ("output-missing", JobState.REMOVED, ["evicted"]),
         ("held-by-hand", JobState.REMOVED, ["evicted"]),
         ("still-held", JobState.HELD, ["evicted"]),
