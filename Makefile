@@ -14,8 +14,9 @@ unit: $(READY)
 	$(BIN)/python -m pytest -n auto tests/unit
 
 # A real personal HTCondor with simulated GPUs; root becomes an ordinary user first, because HTCondor refuses root.
+# Two files at a time, each in a pool of its own: mostly they wait. The last is a short campaign of faults.
 pool: $(READY)
-	$(BIN)/python -m sweep.sandbox exec -- $(BIN)/python -m pytest tests/pool
+	$(BIN)/python -m sweep.sandbox exec -- $(BIN)/python -m pytest -n 2 --dist loadfile tests/pool tests/faults
 
 # Faults at random moments of real sweeps; prints what became of the verdicts. `SEED=` repeats a campaign.
 MINUTES ?= 15
