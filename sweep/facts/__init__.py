@@ -71,6 +71,12 @@ class Facts:
         compatible = next((row.driver for row in self.toolkits.minor if row.major == major), None)
         return min(filter(None, (exact, compatible)), key=version_key, default=None)
 
+    def newest_runtime(self, driver: str) -> str | None:
+        """The newest runtime that a driver supports, by its release or its branch (`590`); None where no row says."""
+        parts = version_key(driver)
+        supported = [row.runtime for row in self.toolkits.strict if version_key(row.driver)[: len(parts)] <= parts]
+        return max(supported, key=version_key, default=None)
+
     def driver_drops(self, driver: str, capability: str) -> DriverBranch | None:
         """The row that says that a driver release ignores GPUs of a capability."""
         branch = branch_of(driver)

@@ -260,6 +260,6 @@ def _no_repeats(what: str, values: list[Any]) -> None:
 
 
 def branch_of(driver: str) -> int | None:
-    """The branch of a driver release: 580 of `580.95.05`; None for what is no release."""
-    match = re.match(r"([0-9]{3,4})\.", driver)
+    """The branch of a driver release: 580 of `580.95.05`, and of `580` alone; None for what is no release."""
+    match = re.fullmatch(r"([0-9]{3,4})(\.[0-9]+)*", driver)
     return int(match[1]) if match else None

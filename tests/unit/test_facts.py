@@ -104,6 +104,21 @@ def test_the_oldest_driver_release_of_a_runtime(runtime: str, strict: str | None
     assert FACTS.minimum_driver(runtime, DriverPolicy.MINOR) == minor
 
 
+@pytest.mark.parametrize(
+    ("driver", "runtime"),
+    [
+        ("590", "13.1"),
+        ("590.44.01", "13.1"),
+        ("580.65.06", "13.0"),
+        ("550.54.14", "12.4"),
+        ("550.40.07", "12.3"),
+        ("300", None),
+    ],
+)
+def test_the_newest_runtime_of_a_driver_release_or_branch(driver: str, runtime: str | None) -> None:
+    assert FACTS.newest_runtime(driver) == runtime
+
+
 def test_newer_runtimes_need_newer_drivers() -> None:
     rows = sorted(FACTS.toolkits.strict, key=lambda row: version_key(row.runtime))
     drivers = [version_key(row.driver) for row in rows]
@@ -133,6 +148,7 @@ def test_driver_branches_drop_old_generations(driver: str, capability: str, last
 
 def test_the_branch_of_a_release() -> None:
     assert branch_of("580.95.05") == 580
+    assert branch_of("590") == 590
     assert branch_of("") is None
 
 
