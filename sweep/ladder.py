@@ -7,6 +7,9 @@ from sweep.finding import Case, Finding, clip
 from sweep.model import Cause, Rung
 from sweep.schema import ProbeResult, RungOutcome, RungRecord
 
+# What a framework may have nothing for; its probe's `LACKS` says so.
+_MAY_LACK = (Rung.LIBRARY, Rung.GRADIENT)
+
 
 def climbed(case: Case, result: ProbeResult) -> Finding:
     """The finding of a job that reached a verdict."""
@@ -18,12 +21,20 @@ def climbed(case: Case, result: ProbeResult) -> Finding:
     records = {record.rung: record for record in result.rungs}
     for rung in Rung:
         record = records.get(rung)
-        if rung is Rung.JIT or (record is not None and record.outcome is RungOutcome.PASSED):
+        if rung is Rung.JIT or _behind(rung, record):
             continue
         if record is None or record.outcome in (RungOutcome.SKIPPED, RungOutcome.RUNNING):
             return Finding(Cause.NO_RESULT, f"rung {rung} did not end", case.in_result(f"{rung}"), rung=rung)
         return _broken(case, result, record)
     return _all_passed(case, result, records.get(Rung.JIT))
+
+
+def _behind(rung: Rung, record: RungRecord | None) -> bool:
+    """Whether a rung is no obstacle: passed, or one that there is not, for this framework or for the probe's age."""
+    if record is None:
+        return rung is Rung.GRADIENT  # probes of before it was one
+    lacking = record.outcome is RungOutcome.SKIPPED and record.message is not None
+    return record.outcome is RungOutcome.PASSED or (lacking and rung in _MAY_LACK)
 
 
 def _broken(case: Case, result: ProbeResult, record: RungRecord) -> Finding:

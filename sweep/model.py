@@ -52,6 +52,19 @@ class Frozen(BaseModel):
 # --------------------------------------------------------------------------- tuples and environments
 
 
+class Source(StrEnum):
+    """Where environments come from: packages of conda channels, wheels of a package index, or container images."""
+
+    CONDA = "conda"
+    PIP = "pip"
+    CONTAINER = "container"
+
+    @property
+    def lock(self) -> str | None:
+        """The name of the file that an environment is installed from; None where nothing is installed."""
+        return {Source.CONDA: "explicit.txt", Source.PIP: "requirements.txt"}.get(self)
+
+
 class EnvironmentKey(Frozen):
     """What conda resolves: one (framework, framework version, CUDA runtime)."""
 
@@ -283,4 +296,5 @@ class Rung(StrEnum):
     COPY = "copy"
     KERNEL = "kernel"
     LIBRARY = "library"
+    GRADIENT = "gradient"
     JIT = "jit"

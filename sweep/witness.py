@@ -1,9 +1,9 @@
 """Whether a result is of the device that the job was given.
 
-Four witnesses name a device: the tuple, which asks for a capability (and for a GPU class, where each is tested by
-itself); the event log, whose start of the job carries the slot's description; the slot's ad as the job found it; and
-the framework. Not all of them know everything (old startds say little, old frameworks name no capability), but no
-two of them may disagree.
+Five witnesses name a device: the tuple, which asks for a capability (and for a GPU class, where each is tested by
+itself); the event log, whose start of the job carries the slot's description; the slot's ad as the job found it; the
+driver's own library, asked without any framework; and the framework. Not all of them know everything (old startds say
+little, old frameworks name no capability), but no two of them may disagree.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ def hear(planned: PlannedTuple, gpu: GpuClass | None, attempt: Attempt | None, r
     """Compare what the witnesses say; `attempt` is the start that left the result."""
     logged = attempt.uuid if attempt else None
     seen = _device(result, logged)
+    shown = _of_library(result)
     capabilities = {
         "the event log": _capability(attempt.capability if attempt else None),
         "the slot": _capability(seen.capability if seen else None),
+        "the driver": _capability(shown.capability if shown else None),
         "the framework": _capability(result.framework.capability if result.framework else None),
     }
     known = {who: said for who, said in capabilities.items() if said is not None}
@@ -59,6 +61,8 @@ def hear(planned: PlannedTuple, gpu: GpuClass | None, attempt: Attempt | None, r
     wrong = next((who for who, capability in known.items() if capability != planned.capability), None)
     if comparable and logged is not None and not any(same_uuid(u, logged) for u in uuids):
         return _refused(said, f"the result is of device {', '.join(uuids)}, but the event log has {logged}")
+    if shown is not None and shown.uuid and logged and _whole_gpu(logged) and not same_uuid(shown.uuid, logged):
+        return _refused(said, f"the driver shows device {shown.uuid}, but the event log has {logged}")
     if wrong is not None:
         return _refused(said, f"{wrong} says capability {known[wrong]}, but the tuple is of {planned.capability}")
     if gpu is not None:
@@ -94,6 +98,17 @@ def _uuids(result: ProbeResult) -> list[str]:
     named = [d.uuid for d in result.node.devices if d.uuid is not None]
     visible = (result.node.cuda_visible_devices or "").split(",")
     return [u for u in named or visible if _whole(u)]
+
+
+def _of_library(result: ProbeResult) -> NodeDevice | None:
+    """The one device that the driver's library showed to the job, if it was one."""
+    devices = result.node.library.devices if result.node.library else []
+    return devices[0] if len(devices) == 1 else None
+
+
+def _whole_gpu(uuid: str) -> bool:
+    """Whether a name is that of a GPU; old drivers answer for a MIG slice with the UUID of the GPU that it is of."""
+    return _whole(uuid) and not uuid.upper().startswith("MIG")
 
 
 def _device(result: ProbeResult, uuid: str | None) -> NodeDevice | None:

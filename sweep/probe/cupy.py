@@ -1,31 +1,37 @@
-"""CuPy's calls for the probe, one function per rung; `driver.py` calls them in a child process.
+"""CuPy's calls for the probe, one function per rung; the driver calls them in a child process.
 
 Everything of CuPy that is used, and nothing else is:
 
-    cupy.__version__, cupy.float32, cupy.asarray(nested lists, dtype=), cupy.asnumpy(array)
+    cupy.__version__, cupy.float32, .float16, cupy.asarray(nested lists, dtype=), cupy.asnumpy(array),
+        cupy.full(shape, value, dtype), cupy.matmul(a, b, out=), cupy.random.rand(rows, columns)
     cupy.cuda.runtime.is_hip, .runtimeGetVersion(), .driverGetVersion(), .getDeviceCount(),
         .getDeviceProperties(0)["name"]
-    cupy.cuda.Device(0).compute_capability (text such as "80")
-    a @ b, a * b, array.sum(), .conj(), .shape, .size, cupy.zeros_like(a), cupy.int32
+    cupy.cuda.Device(0).compute_capability (text such as "80"), .synchronize()
+    a @ b, a * b, array.sum(out=), .astype(dtype), .conj(), .dtype, .shape, .size, cupy.int32
     cupy.fft.rfft2(image, s=), .irfft2(spectrum, s=)
     cupy.cuda.cufft.getVersion()
     cupy.RawKernel(source, name)(grid, block, arguments)
+    numpy.random.rand(rows, columns), a @ b: the processor's part of the workload
 
 conda-forge builds CuPy without cuDNN (and CuPy 14 dropped it), so the rung `library` goes through cuFFT: a valid
-cross-correlation is a product of spectra. TF32 is left as it is: the driver's inputs are exact in it. Sums and
-products by element are compiled with NVRTC when they first run, so an unusable compiler already stops the rung
-`kernel`. This file is named like the package that it imports, so the driver loads it by its path and under
-another name.
+cross-correlation is a product of spectra. Sums and products by element are compiled with NVRTC when they first run,
+so an unusable compiler already stops the rung `kernel`. This file is named like the package that it imports, so the
+driver loads it by its path and under another name.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 Facts = Dict[str, Any]
 Matrix = List[List[float]]
+Answer = Tuple[str, Any]
+
+FORMATS = ("float32", "float16")
+BENCHES = ("matmul",)
+LACKS = {"gradient": "CuPy derives no gradients"}
 
 cupy: Any = None  # set by load()
 
@@ -49,8 +55,6 @@ class NoDevice(Exception):  # noqa: N818
 def load() -> Facts:
     """Import the framework; what it says of itself."""
     global cupy
-    # The default cache of compiled kernels lies in the home directory, and slot users may have none.
-    os.environ.setdefault("CUPY_CACHE_DIR", os.path.abspath("cupy-cache"))
     cupy = importlib.import_module("cupy")
     return {"version": cupy.__version__}
 
@@ -85,27 +89,36 @@ def device() -> Facts:
     }
 
 
-def _put(values: Any) -> Any:
-    return cupy.asarray(values, dtype=cupy.float32)
+def _put(values: Any, dtype: str = "float32") -> Any:
+    return cupy.asarray(values, dtype=getattr(cupy, dtype))
 
 
-def _fetch(array: Any) -> Any:
-    return cupy.asnumpy(array).tolist()  # waits for the device
+def _poisoned(shape: Any, dtype: str = "float32") -> Any:
+    return cupy.full(shape, float("nan"), getattr(cupy, dtype))
 
 
-def copy(values: Matrix) -> Any:
+def _fetch(array: Any) -> Answer:
+    cupy.cuda.Device(0).synchronize()  # an error of a kernel is raised here
+    return str(array.dtype), cupy.asnumpy(array).tolist()
+
+
+def copy(values: Matrix) -> Answer:
     """Nested lists to the device and back."""
     return _fetch(_put(values))
 
 
-def matmul(a: Matrix, b: Matrix) -> Any:
-    """The product of two matrices, through cuBLAS."""
-    return _fetch(_put(a) @ _put(b))
+def matmul(a: Matrix, b: Matrix, form: str) -> Answer:
+    """The product of two matrices, through cuBLAS, into memory full of NaN."""
+    answer = _poisoned((len(a), len(b[0])), form)
+    cupy.matmul(_put(a, form), _put(b, form), out=answer)
+    return _fetch(answer)
 
 
-def total(a: Matrix) -> Any:
-    """The sum of all elements, through a kernel of the framework's own."""
-    return _fetch(_put(a).sum())
+def total(a: Matrix, form: str) -> Answer:
+    """The sum of all elements, through a kernel of the framework's own, into memory full of NaN."""
+    answer = _poisoned((), form)
+    _put(a, form).sum(out=answer)
+    return _fetch(answer)
 
 
 def cudnn() -> Facts:
@@ -114,7 +127,7 @@ def cudnn() -> Facts:
     return {}
 
 
-def conv(image: Matrix, kernel: Matrix) -> Any:
+def conv(image: Matrix, kernel: Matrix) -> Answer:
     """The valid cross-correlation of an image with a kernel, through cuFFT."""
     pixels, weights = _put(image), _put(kernel)
     rows, columns = pixels.shape[0] - weights.shape[0] + 1, pixels.shape[1] - weights.shape[1] + 1
@@ -123,10 +136,24 @@ def conv(image: Matrix, kernel: Matrix) -> Any:
     return _fetch(cupy.fft.irfft2(product, s=pixels.shape)[:rows, :columns])
 
 
-def jit(values: Matrix) -> Any:
-    """x * x + x by element, in a kernel of ours that NVRTC compiles."""
+def jit(values: Matrix) -> Answer:
+    """x * x + x by element, in a kernel of ours that NVRTC compiles, into memory full of NaN."""
     x = _put(values)
-    y = cupy.zeros_like(x)
+    y = _poisoned(x.shape)
     blocks = (x.size + THREADS - 1) // THREADS
     cupy.RawKernel(KERNEL, "square_plus")((blocks,), (THREADS,), (x, y, cupy.int32(x.size)))
     return _fetch(y)
+
+
+def bench(what: str, size: int, place: str) -> Callable[[int], None]:
+    """A function that multiplies matrices so many times and waits for it; on the CPU, NumPy does."""
+    module = cupy if place == "gpu" else importlib.import_module("numpy")
+    a, b = (module.random.rand(size, size).astype("float32") for _ in range(2))
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            a @ b
+        if place == "gpu":
+            cupy.cuda.Device(0).synchronize()
+
+    return run

@@ -1,4 +1,4 @@
-"""numba-cuda's calls for the probe, one function per rung; `driver.py` calls them in a child process.
+"""numba-cuda's calls for the probe, one function per rung; the driver calls them in a child process.
 
 Everything of numba-cuda that is used, and nothing else is:
 
@@ -7,9 +7,10 @@ Everything of numba-cuda that is used, and nothing else is:
     cuda.gpus (its length; raises the driver's own reason when there is none),
         cuda.get_current_device().name, .compute_capability (a pair)
     cuda.jit(function), kernel[blocks, threads](arrays), cuda.grid(2), cuda.atomic.add(array, index, value)
-    cuda.to_device(array), device_array.copy_to_host(), cuda.device_array(shape, dtype)
+    cuda.to_device(array), device_array.copy_to_host()
     cuda.shared.array(shape, type), cuda.syncthreads(), cuda.threadIdx, numba.float32
-    numpy.array(nested lists, numpy.float32), numpy.zeros(shape, numpy.float32)
+    cuda.synchronize(), device_array.dtype
+    numpy.array(nested lists, numpy.float32), .full(shape, value, numpy.float32), .random.rand(rows, columns)
 
 Every kernel is compiled on the spot by NVVM, so an unusable compiler already stops the rung `kernel`. There is no
 library of compiled kernels behind it: the rung `library` is a convolution of our own, and the rung `jit` one that
@@ -21,10 +22,15 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 Facts = Dict[str, Any]
 Matrix = List[List[float]]
+Answer = Tuple[str, Any]
+
+FORMATS = ("float32",)
+BENCHES = ("matmul",)
+LACKS = {"gradient": "numba-cuda derives no gradients"}
 
 numba: Any = None  # set by load()
 numpy: Any = None
@@ -70,17 +76,26 @@ def _put(values: Any) -> Any:
     return cuda.to_device(numpy.array(values, numpy.float32))
 
 
-def _launch(kernel: Any, rows: int, columns: int, *arguments: Any) -> Any:
-    """Run a kernel of one thread per element of its answer, which is its last argument."""
-    answer = cuda.to_device(numpy.zeros((rows, columns), numpy.float32))
-    blocks = ((rows + SIDE - 1) // SIDE, (columns + SIDE - 1) // SIDE)
-    cuda.jit(kernel)[blocks, (SIDE, SIDE)](*arguments, answer)
-    return answer.copy_to_host().tolist()  # waits for the device
+def _fetch(array: Any) -> Answer:
+    cuda.synchronize()  # an error of a kernel is raised here
+    host = array.copy_to_host()
+    return str(host.dtype), host.tolist()
 
 
-def copy(values: Matrix) -> Any:
+def _blocks(rows: int, columns: int) -> Tuple[int, int]:
+    return (rows + SIDE - 1) // SIDE, (columns + SIDE - 1) // SIDE
+
+
+def _launch(kernel: Any, rows: int, columns: int, *arguments: Any) -> Answer:
+    """Run a kernel of one thread per element of its answer, which is its last argument and full of NaN before."""
+    answer = cuda.to_device(numpy.full((rows, columns), numpy.nan, numpy.float32))
+    cuda.jit(kernel)[_blocks(rows, columns), (SIDE, SIDE)](*arguments, answer)
+    return _fetch(answer)
+
+
+def copy(values: Matrix) -> Answer:
     """Nested lists to the device and back."""
-    return _put(values).copy_to_host().tolist()
+    return _fetch(_put(values))
 
 
 def _matmul(a, b, answer):  # type: ignore[no-untyped-def]
@@ -92,7 +107,7 @@ def _matmul(a, b, answer):  # type: ignore[no-untyped-def]
         answer[i, j] = value
 
 
-def matmul(a: Matrix, b: Matrix) -> Any:
+def matmul(a: Matrix, b: Matrix, form: str) -> Answer:
     """The product of two matrices."""
     return _launch(_matmul, len(a), len(b[0]), _put(a), _put(b))
 
@@ -103,12 +118,12 @@ def _total(a, answer):  # type: ignore[no-untyped-def]
         cuda.atomic.add(answer, (0, 0), a[i, j])
 
 
-def total(a: Matrix) -> Any:
+def total(a: Matrix, form: str) -> Answer:
     """The sum of all elements, by atomic additions."""
     answer = _put([[0.0]])
-    blocks = ((len(a) + SIDE - 1) // SIDE, (len(a[0]) + SIDE - 1) // SIDE)
-    cuda.jit(_total)[blocks, (SIDE, SIDE)](_put(a), answer)
-    return answer.copy_to_host().tolist()[0][0]
+    cuda.jit(_total)[_blocks(len(a), len(a[0])), (SIDE, SIDE)](_put(a), answer)
+    dtype, values = _fetch(answer)
+    return dtype, values[0][0]
 
 
 def cudnn() -> Facts:
@@ -126,7 +141,7 @@ def _conv(image, weights, answer):  # type: ignore[no-untyped-def]
         answer[i, j] = value
 
 
-def conv(image: Matrix, kernel: Matrix) -> Any:
+def conv(image: Matrix, kernel: Matrix) -> Answer:
     """The valid cross-correlation of an image with a kernel."""
     rows, columns = len(image) - len(kernel) + 1, len(image[0]) - len(kernel[0]) + 1
     return _launch(_conv, rows, columns, _put(image), _put(kernel))
@@ -146,6 +161,27 @@ def _square_plus(x, answer):  # type: ignore[no-untyped-def]
         answer[i, j] = value * value + value
 
 
-def jit(values: Matrix) -> Any:
+def jit(values: Matrix) -> Answer:
     """x * x + x by element, through shared memory."""
     return _launch(_square_plus, len(values), len(values[0]), _put(values))
+
+
+def bench(what: str, size: int, place: str) -> Callable[[int], None]:
+    """A function that multiplies matrices so many times and waits for it; on the CPU, NumPy does."""
+    a, b = (numpy.random.rand(size, size).astype(numpy.float32) for _ in range(2))
+    if place == "cpu":
+
+        def run(count: int) -> None:
+            for _ in range(count):
+                a @ b
+
+        return run
+    left, right, answer = (cuda.to_device(array) for array in (a, b, a))
+    kernel = cuda.jit(_matmul)
+
+    def launch(count: int) -> None:
+        for _ in range(count):
+            kernel[_blocks(size, size), (SIDE, SIDE)](left, right, answer)
+        cuda.synchronize()
+
+    return launch

@@ -1,12 +1,12 @@
-"""XGBoost's calls for the probe, one function per rung; `driver.py` calls them in a child process.
+"""XGBoost's calls for the probe, one function per rung; the driver calls them in a child process.
 
 Everything of XGBoost that is used, and nothing else is:
 
     xgboost.__version__, xgboost.build_info() (a mapping with USE_CUDA and CUDA_VERSION, a list such as [12, 9])
     xgboost.DMatrix(features, label=, weight=) (numpy arrays), xgboost.train(parameters, matrix, rounds)
     booster.predict(matrix), booster.save_config() (JSON; learner.generic_param has `device`, before 2.0 `gpu_id`)
-    numpy.array, .arange, .ones, .zeros, .tile, .unique, .float32; array.reshape, .repeat, .sum, .max, .astype,
-        .tolist
+    numpy.random.rand, .array, .arange, .ones, .zeros, .tile, .unique, .float32; array.reshape, .repeat, .sum, .max,
+        .astype, .tolist, .dtype
     libcuda.so.1: cuInit, cuDeviceGetCount, cuDeviceGetName, cuDeviceGetAttribute, cuGetErrorName
 
 XGBoost grows trees and has no other arithmetic to offer, but a tree without regularisation is arithmetic: a leaf is
@@ -24,10 +24,16 @@ import ctypes
 import importlib
 import json
 import os
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 Facts = Dict[str, Any]
 Matrix = List[List[float]]
+Answer = Tuple[str, Any]
+
+PLACE = "cuda"
+FORMATS = ("float32",)
+BENCHES = ("boost",)
+LACKS = {"gradient": "XGBoost's gradients are formulas of its own, not derived"}
 
 xgboost: Any = None  # set by load()
 numpy: Any = None
@@ -87,7 +93,7 @@ def device() -> Facts:
     _driver(library, "cuDeviceGetName", name, len(name), 0)
     _driver(library, "cuDeviceGetAttribute", ctypes.byref(major), MAJOR, 0)
     _driver(library, "cuDeviceGetAttribute", ctypes.byref(minor), MINOR, 0)
-    total([[1.0, 0.5]])
+    total([[1.0, 0.5]], "float32")
     return {
         "count": count.value,
         "device": name.value.decode("utf-8", "replace"),
@@ -108,10 +114,7 @@ def _means(groups: Any, labels: Any, weights: Any) -> Any:
         "max_depth": 0,
         "max_leaves": max(2, count),  # before 2.0 it must have a limit where the depth has none
     }
-    if int(xgboost.__version__.split(".")[0]) < 2:
-        parameters.update(tree_method="gpu_hist", predictor="gpu_predictor", gpu_id=0)
-    else:
-        parameters.update(tree_method="hist", device="cuda")
+    parameters.update(_placed(PLACE))
     raised = (groups % 2 * STEP).reshape(-1, 1)
     train = xgboost.DMatrix(groups.reshape(-1, 1), label=labels + raised, weight=weights)
     booster = xgboost.train(parameters, train, 1)
@@ -121,41 +124,53 @@ def _means(groups: Any, labels: Any, weights: Any) -> Any:
     return means - wanted % 2 * STEP
 
 
+def _placed(place: str) -> Facts:
+    """The parameters that choose a device, `cuda` or `cpu`."""
+    if int(xgboost.__version__.split(".")[0]) >= 2:
+        return {"tree_method": "hist", "device": place}
+    if place == "cpu":
+        return {"tree_method": "hist"}
+    return {"tree_method": "gpu_hist", "predictor": "gpu_predictor", "gpu_id": 0}
+
+
 def _check_placement(booster: Any) -> None:
     place = json.loads(booster.save_config())["learner"]["generic_param"]
     where = str(place.get("device", place.get("gpu_id")))
-    if where in ("cpu", "-1", "None"):
+    if PLACE != "cpu" and where in ("cpu", "-1", "None"):
         raise WrongPlacement("XGBoost trained on the CPU (%s); the reason is on standard error" % where)
 
 
-def _products(a: Matrix, b: Matrix) -> Matrix:
+def _products(a: Matrix, b: Matrix) -> Any:
     """The product of two matrices, as weighted means."""
     left, right = numpy.array(a, numpy.float32), numpy.array(b, numpy.float32)
     rows, inner = left.shape
     weights = left + SHIFT
     groups = numpy.arange(rows, dtype=numpy.float32).repeat(inner)
     means = _means(groups, numpy.tile(right, (rows, 1)), weights.reshape(-1))
-    answer: Matrix = (means * weights.sum(1, keepdims=True) - SHIFT * right.sum(0)).tolist()
-    return answer
+    return means * weights.sum(1, keepdims=True) - SHIFT * right.sum(0)
 
 
-def copy(values: Matrix) -> Any:
+def _answer(array: Any) -> Answer:
+    return str(array.dtype), array.tolist()
+
+
+def copy(values: Matrix) -> Answer:
     """Each value to the device as the only label of a group of its own, and back as that group's mean."""
     flat = numpy.array(values, numpy.float32).reshape(-1, len(values))
     groups = numpy.arange(len(flat), dtype=numpy.float32)
-    return _means(groups, flat, numpy.ones(len(flat), numpy.float32)).tolist()
+    return _answer(_means(groups, flat, numpy.ones(len(flat), numpy.float32)))
 
 
-def matmul(a: Matrix, b: Matrix) -> Any:
+def matmul(a: Matrix, b: Matrix, form: str) -> Answer:
     """The product of two matrices."""
-    return _products(a, b)
+    return _answer(_products(a, b))
 
 
-def total(a: Matrix) -> Any:
+def total(a: Matrix, form: str) -> Answer:
     """The sum of all elements: their mean, times their number."""
     flat = numpy.array(a, numpy.float32).reshape(-1, 1)
     zeros = numpy.zeros(len(flat), numpy.float32)
-    return float(_means(zeros, flat, numpy.ones(len(flat), numpy.float32))[0][0]) * len(flat)
+    return _answer(_means(zeros, flat, numpy.ones(len(flat), numpy.float32))[0, 0] * numpy.float32(len(flat)))
 
 
 def cudnn() -> Facts:
@@ -163,7 +178,7 @@ def cudnn() -> Facts:
     return {}
 
 
-def conv(image: Matrix, kernel: Matrix) -> Any:
+def conv(image: Matrix, kernel: Matrix) -> Answer:
     """The valid cross-correlation of an image with a kernel, as the product of its windows with the kernel."""
     height, width = len(kernel), len(kernel[0])
     rows, columns = len(image) - height + 1, len(image[0]) - width + 1
@@ -172,14 +187,26 @@ def conv(image: Matrix, kernel: Matrix) -> Any:
         for r in range(rows)
         for c in range(columns)
     ]
-    answer = _products(windows, [[value] for row in kernel for value in row])
-    return [[answer[r * columns + c][0] for c in range(columns)] for r in range(rows)]
+    return _answer(_products(windows, [[value] for row in kernel for value in row]).reshape(rows, columns))
 
 
-def jit(values: Matrix) -> Any:
+def jit(values: Matrix) -> Answer:
     """x * x + x by element, learned: one leaf for each value that occurs."""
     flat = numpy.array(values, numpy.float32).reshape(-1)
     which = numpy.unique(flat, return_inverse=True)[1].reshape(-1)
     labels = (flat * flat + flat).reshape(-1, 1)
     means = _means(which.astype(numpy.float32), labels, numpy.ones(len(flat), numpy.float32))
-    return means[which, 0].reshape(len(values), -1).tolist()
+    return _answer(means[which, 0].reshape(len(values), -1))
+
+
+def bench(what: str, size: int, place: str) -> Callable[[int], None]:
+    """A function that trains ten rounds so many times; training returns when it is done."""
+    features = numpy.random.rand(size, 16).astype(numpy.float32)
+    matrix = xgboost.DMatrix(features, label=features.sum(1))
+    parameters = {"objective": "reg:squarederror", "max_depth": 6, **_placed(PLACE if place == "gpu" else "cpu")}
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            xgboost.train(parameters, matrix, 10)
+
+    return run

@@ -76,7 +76,7 @@ def unpack(root: Path, say: Callable[[str], None]) -> None:
     (state / "status").touch()
     signed_by = f" signed-by={KEYRING}" if KEYRING.exists() else ""
     (state / "sources.list").write_text(f"deb [arch={arch}{signed_by}] {site} {SUITE} main\n")
-    (state / "apt.conf").write_text(_private_settings(state, arch))
+    (state / "apt.conf").write_text(private_settings(state, arch))
     apt = ["apt-get", "-c", str(state / "apt.conf")]
 
     say(f"reading the package list of Debian {SUITE} (11 MB)")
@@ -145,7 +145,7 @@ def os_release() -> dict[str, str]:
     return {key: value.strip("\"'") for key, _, value in pairs}
 
 
-def _private_settings(state: Path, arch: str) -> str:
+def private_settings(state: Path, arch: str) -> str:
     """An apt configuration that is read after the machine's own, whose proxy and certificates still count."""
     settings = {
         "Dir::State": state,

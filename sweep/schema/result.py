@@ -14,6 +14,7 @@ from sweep.model import (
 
 _Text = Annotated[Shown, Field(max_length=4000)]
 _Short = Annotated[Shown, Field(max_length=300)]
+_Figure = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
 _Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 
 
@@ -34,8 +35,20 @@ class NodeDevice(Untrusted):
     driver: _Short | None = None
 
 
+class DriverLibrary(Untrusted):
+    """What the driver's own library said before any framework: does it load, its newest runtime, its devices."""
+
+    loads: bool
+    runtime: _Short | None = None
+    devices: list[NodeDevice] = Field(default_factory=list, max_length=64)
+    problem: _Short | None = None
+
+
 class NodeFacts(Untrusted):
-    """Where the job ran, seen from inside it."""
+    """Where the job ran, seen from inside it.
+
+    `visible_form` is how CUDA_VISIBLE_DEVICES names devices: `unset`, `empty`, `index`, `uuid`, `mig` or `other`.
+    """
 
     hostname: _Short | None = None
     machine: _Short | None = None
@@ -44,12 +57,15 @@ class NodeFacts(Untrusted):
     os: _Short | None = None
     glibc: _Short | None = None
     cuda_visible_devices: _Short | None = None
+    visible_form: _Short | None = None
+    cpu: _Short | None = None
     driver: _Short | None = None
+    library: DriverLibrary | None = None
     devices: list[NodeDevice] = Field(default_factory=list, max_length=64)
 
 
 class StepRecord(Untrusted):
-    """A step of the wrapper (`node`, `install`, `probe`) and how it ended.
+    """A step of the wrapper (`node`, `install`, `probe`, `speed`) and how it ended.
 
     `kind` is set when the step failed: `checksum`, `corrupt`, `count`, `network`, `disk-full`,
     `missing`, `timeout`, `killed` or `other`.
@@ -74,7 +90,11 @@ class RungOutcome(StrEnum):
 
 
 class RungRecord(Untrusted):
-    """One rung: how it ended, how long it took, and what it said."""
+    """One rung: how it ended, how long it took, and what it said.
+
+    A rung that is skipped with a message is one that the framework has nothing for; without, it was not reached.
+    `formats` tells of each number format whether it passed or why it was skipped.
+    """
 
     rung: Annotated[Rung, Field(strict=False)]
     outcome: Annotated[RungOutcome, Field(strict=False)]
@@ -82,6 +102,7 @@ class RungRecord(Untrusted):
     message: _Text | None = None
     exception: _Short | None = None
     signal: int | None = None
+    formats: dict[_Short, _Short] = Field(default_factory=dict, max_length=16)
 
 
 class FrameworkFacts(Untrusted):
@@ -93,6 +114,20 @@ class FrameworkFacts(Untrusted):
     archs: list[_Short] = Field(default_factory=list, max_length=64)
     device: _Short | None = None
     capability: _Short | None = None
+
+
+class Measure(Untrusted):
+    """One figure of the workload: `value` on the GPU and `cpu` on the processor, in `unit`; `ratio` of the two.
+
+    `size` is the size of the work on the GPU that the figure is of, as `sweep/probe/driver/speed.py` counts it.
+    """
+
+    metric: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+    unit: _Short
+    size: Annotated[int, Field(ge=0, le=10**12)]
+    value: _Figure
+    cpu: _Figure
+    ratio: _Figure
 
 
 class ProbeResult(Untrusted):
@@ -110,4 +145,16 @@ class ProbeResult(Untrusted):
     steps: list[StepRecord] = Field(default_factory=list, max_length=32)
     rungs: list[RungRecord] = Field(default_factory=list, max_length=32)
     framework: FrameworkFacts | None = None
+    speed: list[Measure] = Field(default_factory=list, max_length=16)
     stderr: Annotated[Shown, Field(max_length=20000)] = ""
+
+
+class PayloadRecord(Untrusted):
+    """payload.json: how the project's own command ended; its exit code is negative where a signal ended it."""
+
+    schema_: Literal["sweep.payload/1"] = Field(alias="schema")
+    tuple: _Short
+    ended: Literal["skipped", "exited", "timeout", "interrupted"]
+    exit_code: int | None = None
+    seconds: _Seconds = 0.0
+    note: _Short = ""

@@ -1,7 +1,7 @@
 """A framework of a few lines for the tests of what runs on the node, and how to read what that leaves.
 
-It serves exactly the calls of sweep/probe/pytorch.py, computes on the CPU, and misbehaves at a rung as the
-environment variable MISBEHAVE says, such as `kernel:segv`.
+It serves exactly the calls of sweep/probe/pytorch.py, computes on the CPU, and misbehaves at a rung (or while the
+speed is measured) as the environment variable MISBEHAVE says, such as `kernel:segv`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from sweep.sandbox.channel import STANDINS
 from sweep.schema import ProbeResult
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBE = ROOT / "sweep" / "probe"
 
 TORCH = r"""
-import math, os, signal, sys, time, types
+import os, signal, sys, time, types
+from ._simgpu import arithmetic
+from ._simgpu.values import Paused as no_grad, Values, leaves, slopes
 
 def misbehave(rung):
     where, _, what = os.environ.get("MISBEHAVE", "").partition(":")
@@ -29,6 +32,12 @@ def misbehave(rung):
         os.kill(os.getpid(), signal.SIGILL)
     if what == "hang":
         time.sleep(600)
+    if what == "close":
+        os.closerange(1, 20)
+        time.sleep(600)
+    if what == "flood":
+        while True:
+            os.write(2, b"flood " * 10000)
     if what == "exit":
         os._exit(3)
     if what == "sysexit":
@@ -45,60 +54,83 @@ def misbehave(rung):
             raise OSError("libcudart.so.12: cannot open shared object file")
         except OSError as error:
             raise RuntimeError("CUDA error: no kernel image is available for execution on the device") from error
+    if what == "ecc":
+        raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
     if what == "long":
         raise RuntimeError("x" * 100000)
     return what
 
 misbehave("import")
 __version__ = "9.9" + os.environ.get("ACTIVATED", "")
-float32 = "float32"
+float32, float16, bfloat16 = "torch.float32", "torch.float16", "torch.bfloat16"
 
-def _each(f, *nests):
-    return [_each(f, *n) for n in zip(*nests)] if isinstance(nests[0], list) else f(*nests)
-
-def _flat(nest):
-    return [x for n in nest for x in _flat(n)] if isinstance(nest, list) else [nest]
-
-class Tensor:
-    def __init__(self, data):
-        self.data = data
-    def __matmul__(self, other):
-        what = misbehave("kernel")
-        product = [[math.fsum(x * y for x, y in zip(r, c)) for c in zip(*other.data)] for r in self.data]
-        if what == "wrong":
-            product[5][7] += 0.0625
-        if what == "nan":
-            product[5][7] = float("nan")
-        if what == "zeros":
-            product = [[0.0] * len(r) for r in product]
-        return Tensor(product)
-    def __mul__(self, other):
-        return Tensor(_each(lambda x, y: x * y, self.data, other.data))
-    def __add__(self, other):
-        return Tensor(_each(lambda x, y: x + y, self.data, other.data))
+class Tensor(Values):
+    grad = None
+    dtype = property(lambda self: self._dtype)
+    def _start(self, operation, *others):
+        return self._place
     def sum(self):
-        return Tensor(math.fsum(_flat(self.data)))
-    def item(self):
-        return self.data
+        return self._total()
+    def relu(self):
+        return self._rectified()
+    def requires_grad_(self):
+        self._watched = True
+        return self
+    def backward(self):
+        what = misbehave("gradient")
+        wanted = leaves(self)
+        for leaf, slope in zip(wanted, slopes(self, wanted)):
+            leaf.grad = Tensor(slope, leaf.shape, leaf._place)
+            if what == "wrong":
+                leaf.grad._flat[0] += 0.25
+    def __isub__(self, other):
+        self._flat = (self - other)._flat
+        return self
     def cpu(self):
         return self
     def tolist(self):
-        return self.data
+        return arithmetic.nest(self._flat, self.shape)
+    def item(self):
+        return self._flat[0]
 
 def device(name):
     return name
 
 def tensor(values, dtype, device):
-    assert dtype == float32 and device == "cuda:0"
-    return Tensor(values)
+    return Tensor(*arithmetic.flatten(values), device, dtype)
+
+def full(shape, value, dtype, device):
+    return Tensor(*arithmetic.full(shape, value), device, dtype)
+
+def rand(*shape, device):
+    misbehave("speed")
+    return Tensor(*arithmetic.uniform(shape), device)
+
+def mm(a, b, out):
+    what = misbehave("kernel")
+    if what == "half" and a.dtype != float32:
+        raise RuntimeError("CUBLAS_STATUS_NOT_SUPPORTED")
+    if what == "no-half" and a.dtype == float16:
+        raise RuntimeError('"addmm_impl_cpu_" not implemented for \'Half\'')
+    product = (a @ b)._flat
+    place = 5 * out.shape[1] + 7
+    if what == "wrong":
+        product[place] += 1 / 256
+    if what == "unwritten":
+        product[place] = out._flat[place]
+    if what == "zeros":
+        product = arithmetic.full(out.shape, 0.0)[0]
+    if what == "type":
+        out._dtype = "torch.float64"
+    if what == "shape":
+        out.shape = (out.shape[1] // 2, out.shape[0] * 2)
+    if what == "wrong-half" and a.dtype == bfloat16:
+        product[place] += 0.25
+    out._flat = product
 
 def _conv2d(image, kernel):
     misbehave("library")
-    (((image,),), ((kernel,),)) = image.data, kernel.data
-    size = range(len(kernel))
-    out = range(len(image) - len(kernel) + 1)
-    rows = [[sum(image[r + i][c + j] * kernel[i][j] for i in size for j in size) for c in out] for r in out]
-    return Tensor([[rows]])
+    return Tensor(*arithmetic.conv(image._flat, image.shape, kernel._flat, kernel.shape), image._place)
 
 def compile(function):
     misbehave("jit")
@@ -113,9 +145,21 @@ cuda = types.SimpleNamespace(
     synchronize=lambda: misbehave("copy"),
 )
 version = types.SimpleNamespace(cuda=None if os.environ.get("MISBEHAVE") == "cuda-build:cpu" else "12.4")
-backends = types.SimpleNamespace(cudnn=types.SimpleNamespace(is_available=lambda: True, version=lambda: 90100))
+backends = types.SimpleNamespace(
+    cudnn=types.SimpleNamespace(is_available=lambda: True, version=lambda: 90100),
+    cuda=types.SimpleNamespace(matmul=types.SimpleNamespace(allow_tf32=False)),
+)
 nn = types.SimpleNamespace(functional=types.SimpleNamespace(conv2d=_conv2d))
 """
+
+
+def toy_files() -> dict[str, bytes]:
+    """The files of the toy framework, by their paths in site-packages; its arithmetic is the stand-ins'."""
+    shared = sorted((STANDINS / "_simgpu").glob("*.py"))
+    return {
+        "torch/__init__.py": TORCH.encode(),
+        **{f"torch/_simgpu/{path.name}": path.read_bytes() for path in shared},
+    }
 
 
 def result_of(path: Path) -> ProbeResult:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import os
 import shutil
@@ -12,15 +11,23 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from probe_standin import PROBE, TORCH, outcomes, result_of
+from probe_standin import PROBE, outcomes, result_of, toy_files
 
 from sweep.model import Rung
+from sweep.probe.driver import slot
+from sweep.probe.pack import DRIVER, driver_archive
 
 TUPLE = "pytorch-2.5-cuda12.4-sm80"
 P, F, S = "passed", "failed", "skipped"
+RUNGS = list(Rung)
+
+
+def ladder(rung: str, outcome: str = F) -> list[str]:
+    """The outcomes where a rung is the first that does not pass."""
+    reached = RUNGS.index(Rung(rung))
+    return [P] * reached + [outcome] + [S] * (len(RUNGS) - reached - 1)
 
 
 @pytest.fixture
@@ -28,17 +35,19 @@ def job(tmp_path: Path) -> Path:
     """A job's directory, and beside it the site-packages of its environment."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    for name in ("driver.py", "pytorch.py", "tensorflow.py", "jax.py"):
+    (scratch / DRIVER).write_bytes(driver_archive())
+    for name in ("pytorch.py", "tensorflow.py", "jax.py"):
         shutil.copy(PROBE / name, scratch)
-    torch = tmp_path / "site" / "torch"
-    torch.mkdir(parents=True)
-    (torch / "__init__.py").write_text(TORCH)
+    for name, content in toy_files().items():
+        path = tmp_path / "site" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
     return scratch
 
 
-def command(job: Path, framework: str, limit: float) -> list[str]:
+def command(framework: str, limit: float, speed: float = 0) -> list[str]:
     options = f"--result result.json --tuple {TUPLE} --probe {framework}.py --capability 8.0 --limit {limit}"
-    return [sys.executable, "-s", "-B", "driver.py", *options.split()]
+    return [sys.executable, "-s", "-B", DRIVER, *options.split(), "--speed-limit", str(speed)]
 
 
 def environment(job: Path, misbehave: str, **more: str) -> dict[str, str]:
@@ -46,10 +55,10 @@ def environment(job: Path, misbehave: str, **more: str) -> dict[str, str]:
 
 
 def drive(
-    job: Path, misbehave: str = "", *, framework: str = "pytorch", limit: float = 60, **more: str
+    job: Path, misbehave: str = "", *, framework: str = "pytorch", limit: float = 60, speed: float = 0, **more: str
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        command(job, framework, limit),
+        command(framework, limit, speed),
         cwd=job,
         env=environment(job, misbehave, **more),
         capture_output=True,
@@ -58,18 +67,17 @@ def drive(
     )
 
 
-@pytest.fixture(scope="module")
-def driver() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("driver_under_test", PROBE / "driver.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SOURCES = [*PROBE.glob("*.py"), *PROBE.glob("driver/*.py")]
 
 
-@pytest.mark.parametrize("path", sorted(PROBE.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(SOURCES), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_parses_on_python_3_8(path: Path) -> None:
     ast.parse(path.read_text(), feature_version=(3, 8))
+
+
+def test_the_driver_is_one_file_of_the_same_bytes_each_time() -> None:
+    assert driver_archive() == driver_archive()
+    assert driver_archive().count(b"sweep_driver/rungs.py") == 2  # the file, and the archive's list of files
 
 
 def test_all_rungs_pass(job: Path) -> None:
@@ -77,8 +85,11 @@ def test_all_rungs_pass(job: Path) -> None:
     result = result_of(job / "result.json")
     assert done.returncode == 0
     assert (result.state, result.tuple) == ("done", TUPLE)
-    assert [rung.rung for rung in result.rungs] == list(Rung)
-    assert outcomes(result) == [P] * 7
+    assert [rung.rung for rung in result.rungs] == RUNGS
+    assert outcomes(result) == [P] * len(RUNGS)
+    assert result.rungs[RUNGS.index(Rung.KERNEL)].formats == dict.fromkeys(
+        ("float32", "float16", "bfloat16", "tf32"), P
+    )
     assert result.framework is not None
     assert result.framework.model_dump() == {
         "version": "9.9",
@@ -89,6 +100,26 @@ def test_all_rungs_pass(job: Path) -> None:
         "capability": "8.0",
     }
     assert [(step.name, step.ok) for step in result.steps] == [("probe", True)]
+
+
+def pythons() -> list[str]:
+    """Every Python from 3.8 to 3.14 that the machine has, beside the one of the tests."""
+    found = []
+    for minor in range(8, 15):
+        installed = sorted((Path.home() / ".pyenv" / "versions").glob(f"3.{minor}.*/bin/python"))
+        named = shutil.which(f"python3.{minor}")
+        if installed or named:
+            found.append(str(installed[-1] if installed else named))
+    return found or [sys.executable]
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_the_ladder_is_climbed_on_every_python_of_the_machine(job: Path, python: str) -> None:
+    options = command("pytorch", 60, 30)[1:]
+    done = subprocess.run([python, *options], cwd=job, env=environment(job, ""), capture_output=True, check=False)
+    result = result_of(job / "result.json")
+    assert (done.returncode, outcomes(result)) == (0, [P] * len(RUNGS)), done.stderr
+    assert len(result.speed) == 3
 
 
 def test_keeps_what_the_wrapper_wrote(job: Path) -> None:
@@ -109,40 +140,78 @@ def test_keeps_what_the_wrapper_wrote(job: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("misbehave", "expected", "exception", "words"),
+    ("misbehave", "exception", "words"),
     [
-        ("import:error", [F, S, S, S, S, S, S], "RuntimeError", "libcudart.so.12"),
-        ("import:sysexit", [F, S, S, S, S, S, S], "SystemExit", "leaving"),
-        ("cuda-build:cpu", [P, F, S, S, S, S, S], "CpuBuild", "no CUDA"),
-        ("device:error", [P, P, F, S, S, S, S], "RuntimeError", "no kernel image"),
-        ("copy:error", [P, P, P, F, S, S, S], "RuntimeError", "no kernel image"),
-        ("kernel:wrong", [P, P, P, P, F, S, S], "WrongResult", "[5][7]"),
-        ("kernel:nan", [P, P, P, P, F, S, S], "WrongResult", "nan"),
-        ("kernel:zeros", [P, P, P, P, F, S, S], "WrongResult", "matrix product"),
-        ("kernel:exit", [P, P, P, P, F, S, S], "Exited", "exit code 3"),
-        ("library:error", [P, P, P, P, P, F, S], "RuntimeError", "no kernel image"),
-        ("jit:error", [P, P, P, P, P, P, F], "RuntimeError", "no kernel image"),
-        ("jit:long", [P, P, P, P, P, P, F], "RuntimeError", "xxx"),
+        ("import:error", "RuntimeError", "libcudart.so.12"),
+        ("import:sysexit", "SystemExit", "leaving"),
+        ("cuda-build:cpu", "CpuBuild", "no CUDA"),
+        ("device:error", "RuntimeError", "no kernel image"),
+        ("copy:error", "RuntimeError", "no kernel image"),
+        ("kernel:wrong", "WrongResult", "matrix product: element [5][7]"),
+        ("kernel:unwritten", "WrongResult", "[5][7] is nan"),
+        ("kernel:zeros", "WrongResult", "matrix product"),
+        ("kernel:type", "WrongResult", "of type float64 instead of float32"),
+        ("kernel:shape", "WrongResult", "not a 64 x 64 matrix"),
+        ("kernel:half", "RuntimeError", "CUBLAS_STATUS_NOT_SUPPORTED\nin float16"),
+        ("kernel:wrong-half", "WrongResult", "matrix product in bfloat16: element [5][7]"),
+        ("kernel:exit", "Exited", "exit code 3"),
+        ("library:error", "RuntimeError", "no kernel image"),
+        ("gradient:wrong", "WrongResult", "step along the gradient: element [0][0]"),
+        ("gradient:error", "RuntimeError", "no kernel image"),
+        ("jit:error", "RuntimeError", "no kernel image"),
+        ("jit:long", "RuntimeError", "xxx"),
     ],
 )
-def test_a_failing_rung(job: Path, misbehave: str, expected: list[str], exception: str, words: str) -> None:
+def test_a_failing_rung(job: Path, misbehave: str, exception: str, words: str) -> None:
     done = drive(job, misbehave)
     result = result_of(job / "result.json")
+    rung = misbehave.partition(":")[0]
     assert (done.returncode, result.state) == (0, "done")
-    assert outcomes(result) == expected
-    failed = result.rungs[expected.index(F)]
+    assert outcomes(result) == ladder(rung)
+    failed = result.rungs[RUNGS.index(Rung(rung))]
     assert failed.exception == exception
     assert words in (failed.message or "")
+
+
+def test_a_number_format_that_the_gpu_lacks_is_skipped(job: Path) -> None:
+    options = [part.replace("8.0", "7.5") for part in command("pytorch", 60)]
+    toy = job.parent / "site" / "torch" / "__init__.py"
+    toy.write_text(toy.read_text().replace("else (8, 0)", "else (7, 5)"))
+    subprocess.run(options, cwd=job, env=environment(job, "kernel:wrong-half"), check=True, capture_output=True)
+    result = result_of(job / "result.json")
+    assert outcomes(result) == [P] * len(RUNGS)
+    skipped = "skipped: needs capability 8.0"
+    formats = result.rungs[RUNGS.index(Rung.KERNEL)].formats
+    assert formats == {"float32": P, "float16": P, "bfloat16": skipped, "tf32": skipped}
+
+
+def test_a_number_format_that_the_framework_lacks_is_skipped(job: Path) -> None:
+    drive(job, "kernel:no-half")
+    result = result_of(job / "result.json")
+    assert outcomes(result) == [P] * len(RUNGS)
+    said = "skipped: the framework has no such operation: \"addmm_impl_cpu_\" not implemented for 'Half'"
+    formats = result.rungs[RUNGS.index(Rung.KERNEL)].formats
+    assert formats == {"float32": P, "float16": said, "bfloat16": P, "tf32": P}
+
+
+def test_a_rung_that_the_framework_has_nothing_for_is_skipped_with_the_reason(job: Path) -> None:
+    with (job / "pytorch.py").open("a") as probe:
+        probe.write('\nLACKS = {"gradient": "no derivatives here"}\n')
+    drive(job, "gradient:error")
+    result = result_of(job / "result.json")
+    assert outcomes(result) == [S if rung is Rung.GRADIENT else P for rung in RUNGS]
+    assert result.rungs[RUNGS.index(Rung.GRADIENT)].message == "no derivatives here"
 
 
 @pytest.mark.parametrize(
     ("misbehave", "devices", "expected", "words"),
     [
-        ("device:capability", "1", [P, P, F, S, S, S, S], "the device has compute capability 7.5"),
-        ("", "2", [P, P, F, S, S, S, S], "the framework sees 2 devices instead of one"),
-        ("kernel:killed", "1", [P, P, P, P, "crashed", S, S], "kernel: killed from outside"),
-        ("import:killed", "1", ["crashed", S, S, S, S, S, S], "import: killed from outside"),
-        ("import:old-cpu", "1", ["crashed", S, S, S, S, S, S], "import: the CPU does not know an instruction"),
+        ("device:capability", "1", ladder("device"), "the device has compute capability 7.5"),
+        ("", "2", ladder("device"), "the framework sees 2 devices instead of one"),
+        ("kernel:killed", "1", ladder("kernel", "crashed"), "kernel: killed from outside"),
+        ("import:killed", "1", ladder("import", "crashed"), "import: killed from outside"),
+        ("import:old-cpu", "1", ladder("import", "crashed"), "import: the CPU does not know an instruction"),
+        ("library:ecc", "1", ladder("library"), "ECC error encountered (rule gpu-uncorrectable-ecc)"),
     ],
 )
 def test_what_is_this_machines_doing_is_tried_elsewhere(
@@ -156,18 +225,14 @@ def test_what_is_this_machines_doing_is_tried_elsewhere(
     assert words in (result.steps[-1].message or "")
 
 
-@pytest.mark.parametrize(
-    ("misbehave", "index", "number"),
-    [("jit:killed", 6, signal.SIGKILL), ("kernel:old-cpu", 4, signal.SIGILL)],
-)
-def test_a_signal_that_says_something_of_the_framework_is_a_verdict(
-    job: Path, misbehave: str, index: int, number: int
-) -> None:
+@pytest.mark.parametrize(("misbehave", "number"), [("jit:killed", signal.SIGKILL), ("kernel:old-cpu", signal.SIGILL)])
+def test_a_signal_that_says_something_of_the_framework_is_a_verdict(job: Path, misbehave: str, number: int) -> None:
     """Kernels have run before the compiler is killed; and a CPU that could import is not too old for the rest."""
     done = drive(job, misbehave)
     result = result_of(job / "result.json")
+    rung = result.rungs[RUNGS.index(Rung(misbehave.partition(":")[0]))]
     assert (done.returncode, result.state) == (0, "done")
-    assert (result.rungs[index].outcome, result.rungs[index].signal) == ("crashed", number)
+    assert (rung.outcome, rung.signal) == ("crashed", number)
 
 
 def test_no_device(job: Path) -> None:
@@ -177,23 +242,26 @@ def test_no_device(job: Path) -> None:
     assert "GPU-abc" in (rung.message or "")
 
 
-@pytest.mark.parametrize(("rung", "index"), [("import", 0), ("kernel", 4), ("jit", 6)])
-def test_a_crash_is_recorded_with_its_signal(job: Path, rung: str, index: int) -> None:
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_crash_is_recorded_with_its_signal_on_every_rung(job: Path, rung: Rung) -> None:
     done = drive(job, f"{rung}:segv")
     result = result_of(job / "result.json")
     assert (done.returncode, result.state) == (0, "done")
-    assert outcomes(result) == [P] * index + ["crashed"] + [S] * (6 - index)
-    assert result.rungs[index].signal == signal.SIGSEGV
+    assert outcomes(result) == ladder(rung, "crashed")
+    assert result.rungs[RUNGS.index(rung)].signal == signal.SIGSEGV
 
 
-def test_a_hang_ends_at_the_limit(job: Path) -> None:
-    began = time.monotonic()
-    done = drive(job, "library:hang", limit=3)
-    assert time.monotonic() - began < 20
+@pytest.mark.parametrize("how", ["hang", "close", "flood"])
+@pytest.mark.parametrize("rung", ["import", "kernel", "gradient"])
+def test_a_rung_that_does_not_end_is_ended_at_its_limit(job: Path, rung: str, how: str) -> None:
+    done = drive(job, f"{rung}:{how}", limit=4)
     result = result_of(job / "result.json")
     assert (done.returncode, result.state) == (0, "done")
-    assert outcomes(result) == [P, P, P, P, P, "hung", S]
-    assert "3 s" in (result.rungs[5].message or "")
+    assert outcomes(result) == ladder(rung, "hung")
+    hung = result.rungs[RUNGS.index(Rung(rung))]
+    assert hung.message == "the rung had not ended when a rung's 2 s had passed"
+    assert 2 <= hung.seconds < 4
+    assert len(done.stderr) < 5 * 2**20
 
 
 def test_garbage_on_stderr(job: Path) -> None:
@@ -207,7 +275,7 @@ def test_garbage_on_stderr(job: Path) -> None:
 
 def test_interrupted_from_outside(job: Path) -> None:
     with subprocess.Popen(
-        command(job, "pytorch", 60), cwd=job, env=environment(job, "kernel:hang"), stderr=subprocess.DEVNULL
+        command("pytorch", 60), cwd=job, env=environment(job, "kernel:hang"), stderr=subprocess.DEVNULL
     ) as process:
         for _ in range(300):
             time.sleep(0.1)
@@ -228,6 +296,14 @@ def test_a_probe_file_that_does_not_load_is_no_verdict(job: Path) -> None:
     result = result_of(job / "result.json")
     assert (result.state, result.rungs) == ("running", [])
     assert (result.steps[-1].name, result.steps[-1].kind) == ("probe", "other")
+
+
+def test_a_probe_file_without_all_of_its_parts_is_no_verdict(job: Path) -> None:
+    with (job / "pytorch.py").open("a") as probe:
+        probe.write("\ndel bench, LACKS\n")
+    done = drive(job)
+    assert (done.returncode, result_of(job / "result.json").rungs) == (75, [])
+    assert b"is no whole probe: it lacks LACKS, bench" in done.stderr
 
 
 @pytest.mark.parametrize("framework", ["tensorflow", "jax"])
@@ -267,26 +343,94 @@ def test_the_slots_own_device_is_recorded(job: Path) -> None:
     assert node.driver == "570.86.15"
 
 
-def test_ads_that_say_little(driver: ModuleType) -> None:
-    assert driver.devices_of_ad("") == []
-    assert driver.devices_of_ad("AssignedGPUs = undefined\nGPUs_GPU_1 = [ broken") == []
-    (bare,) = driver.devices_of_ad('AssignedGPUs = "GPU-1"\nGPUs_GPU_1 = [ Id = "GPU-1"; Capability = undefined ]')
+def test_ads_that_say_little() -> None:
+    assert slot.devices_of_ad("") == []
+    assert slot.devices_of_ad("AssignedGPUs = undefined\nGPUs_GPU_1 = [ broken") == []
+    (bare,) = slot.devices_of_ad('AssignedGPUs = "GPU-1"\nGPUs_GPU_1 = [ Id = "GPU-1"; Capability = undefined ]')
     assert (bare["uuid"], bare["capability"], bare["runtime"]) == ("GPU-1", None, None)
-    (flat,) = driver.devices_of_ad('AssignedGPUs = "GPU-1"\nGPUs_DeviceName = "T4"\nGPUs_MaxSupportedVersion = 11040')
+    (flat,) = slot.devices_of_ad('AssignedGPUs = "GPU-1"\nGPUs_DeviceName = "T4"\nGPUs_MaxSupportedVersion = 11040')
     assert (flat["name"], flat["runtime"]) == ("T4", "11.4")
 
 
-def test_the_check_is_against_an_independent_reference(driver: ModuleType) -> None:
-    assert driver.reference_matmul([[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]) == [[19.0, 22.0], [43.0, 50.0]]
-    image = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]
-    assert driver.reference_conv(image, [[1.0, 0.0], [0.0, -1.0]]) == [[-4.0, -4.0], [-4.0, -4.0]]
-    for answer in (None, [], [[1.0]], [[1.0, float("nan")]], [[1.0, "2.0"]], [[1.0, float("inf")]], [[1.0, 2.002]]):
-        with pytest.raises(driver.WrongResult):
-            driver.check_matrix("x", answer, [[1.0, 2.0]])
-    driver.check_matrix("x", [[1.0, 2.0005]], [[1.0, 2.0]])
+# --------------------------------------------------------------------------- a bare node
 
 
-def test_inputs_are_fresh_and_exact(driver: ModuleType) -> None:
-    first, second = driver.random_matrix(8, 8), driver.random_matrix(8, 8)
-    assert first != second
-    assert all((x * 16).is_integer() and -1 <= x <= 1 for row in first for x in row)
+def test_a_probe_needs_no_home_no_variables_and_no_place_to_write_but_its_own(job: Path) -> None:
+    """Neither does it leave anything beside its work directory and the result."""
+    site = job.parent / "site"
+    for directory in (site, *site.rglob("*")):
+        directory.chmod(0o555 if directory.is_dir() else 0o444)
+    before = {path.name for path in job.iterdir()}
+    bare = {"PYTHONPATH": str(site), "MISBEHAVE": "", "TMPDIR": "/nowhere"}
+    done = subprocess.run(command("pytorch", 60, 30), cwd=job, env=bare, capture_output=True, check=False)
+    result = result_of(job / "result.json")
+    assert (done.returncode, outcomes(result)) == (0, [P] * len(RUNGS)), done.stderr
+    assert {path.name for path in job.iterdir()} - before == {"result.json", "work"}
+    assert result.node.visible_form == "unset"
+
+
+def test_what_a_framework_may_write_lies_in_the_jobs_own_directory(job: Path) -> None:
+    with (job / "pytorch.py").open("a") as probe:
+        probe.write("\n_load = load\ndef load():\n    print(sorted(os.environ.items()))\n    return _load()\n")
+    drive(job, HOME="/nowhere", CUDA_CACHE_PATH="/nowhere")
+    said = result_of(job / "result.json").stderr
+    for name in ("HOME", "XDG_CACHE_HOME", "CUDA_CACHE_PATH", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        assert f"('{name}', '{job}/work/" in said
+
+
+# --------------------------------------------------------------------------- speed
+
+
+def test_the_speed_is_measured_after_a_ladder_that_passed_its_kernels(job: Path) -> None:
+    drive(job, "jit:error", speed=30)
+    result = result_of(job / "result.json")
+    assert [(step.name, step.ok) for step in result.steps] == [("probe", True), ("speed", True)]
+    assert [each.metric for each in result.speed] == ["matmul_tflops", "conv_tflops", "train_samples_per_s"]
+    for each in result.speed:
+        assert each.value > 0 and each.cpu > 0
+        assert each.ratio == pytest.approx(each.value / each.cpu, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "kind", "measured"),
+    [
+        ("speed:segv", "other", 0),
+        ("speed:hang", "timeout", 0),
+        ("speed:exit", "other", 0),
+        ("speed:flood", "timeout", 0),
+    ],
+)
+def test_nothing_that_happens_while_measuring_changes_the_verdict(
+    job: Path, misbehave: str, kind: str, measured: int
+) -> None:
+    done = drive(job, misbehave, speed=2)
+    result = result_of(job / "result.json")
+    assert (done.returncode, result.state, outcomes(result)) == (0, "done", [P] * len(RUNGS))
+    assert (result.steps[-1].name, result.steps[-1].ok, result.steps[-1].kind) == ("speed", False, kind)
+    assert len(result.speed) == measured
+
+
+def test_what_cannot_be_measured_is_left_out_and_says_why(job: Path) -> None:
+    drive(job, "speed:error", speed=30)
+    result = result_of(job / "result.json")
+    assert (result.steps[-1].ok, result.speed) == (True, [])
+    assert "speed: matmul: RuntimeError: CUDA error: no kernel image" in result.stderr
+
+
+def test_a_job_that_is_told_to_go_while_measuring_keeps_its_verdict(job: Path) -> None:
+    with subprocess.Popen(
+        command("pytorch", 60, 60), cwd=job, env=environment(job, "speed:hang"), stderr=subprocess.DEVNULL
+    ) as process:
+        for _ in range(300):
+            time.sleep(0.1)
+            if (job / "result.json").exists() and '"done"' in (job / "result.json").read_text():
+                break
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert result_of(job / "result.json").state == "done"
+
+
+def test_without_right_kernels_nothing_is_measured(job: Path) -> None:
+    drive(job, "kernel:wrong", speed=30)
+    result = result_of(job / "result.json")
+    assert ([step.name for step in result.steps], result.speed) == (["probe"], [])

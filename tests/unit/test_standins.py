@@ -21,10 +21,12 @@ from rattler import Channel, Gateway, GenericVirtualPackage, MatchSpec, PackageN
 from rattler.package import BuildString
 
 import sweep
+from sweep.model import Rung
+from sweep.probe.pack import DRIVER, driver_archive
 from sweep.sandbox.channel import STANDINS, build_channel
 
 PROBES = Path(sweep.__file__).parent / "probe"
-RUNGS = ["import", "cuda-build", "device", "copy", "kernel", "library", "jit"]
+RUNGS = [rung.value for rung in Rung]
 SPECS = {
     "pytorch": ("pytorch {v}.*", "cuda-version {c}.*"),
     "tensorflow": ("tensorflow {v}.*", "cuda-version {c}.*"),
@@ -96,10 +98,12 @@ def environment(tmp_path: Path, gpus: list[Gpu] | None, visible: str | None) -> 
     return env
 
 
-def probe(prefix: Path, framework: str, gpu: Gpu, tmp_path: Path) -> dict[str, Any]:
+def probe(prefix: Path, framework: str, gpu: Gpu, tmp_path: Path, speed: int = 0) -> dict[str, Any]:
     result = tmp_path / "result.json"
-    command = [prefix / "bin" / "python", PROBES / "driver.py", "--result", result, "--tuple", "t"]
+    (tmp_path / DRIVER).write_bytes(driver_archive())
+    command = [prefix / "bin" / "python", tmp_path / DRIVER, "--result", result, "--tuple", "t"]
     command += ["--probe", PROBES / f"{framework}.py", "--capability", gpu.capability, "--limit", "60"]
+    command += ["--speed-limit", str(speed)]
     done = subprocess.run(
         command, env=environment(tmp_path, [gpu], f"{UUID}0"), capture_output=True, text=True, check=False
     )
@@ -191,6 +195,18 @@ def test_what_the_framework_says_of_itself(prefix_of: Prefixes, tmp_path: Path) 
         "device": "NVIDIA A100-SXM4-80GB (simulated)",
         "capability": "8.0",
     }
+
+
+@pytest.mark.parametrize(
+    ("framework", "version", "cuda"),
+    [("pytorch", "2.4", "12.4"), ("tensorflow", "2.15", "12.4"), ("jax", "0.6", "12.6")],
+)
+def test_the_workload_runs_on_stand_ins_too(
+    prefix_of: Prefixes, tmp_path: Path, framework: str, version: str, cuda: str
+) -> None:
+    result = probe(prefix_of(framework, version, cuda), framework, A100, tmp_path, speed=30)
+    assert [m["metric"] for m in result["speed"]] == ["matmul_tflops", "conv_tflops", "train_samples_per_s"]
+    assert all(m["value"] > 0 and m["cpu"] > 0 for m in result["speed"])
 
 
 def run(prefix: Path, code: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:

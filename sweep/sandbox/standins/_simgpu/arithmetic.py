@@ -4,6 +4,7 @@ Sums are kept in double precision and rounded once at the end, which is at least
 """
 
 import operator
+import random
 from array import array
 
 
@@ -53,6 +54,53 @@ def add(a, b):
 def multiply(a, b):
     """Element by element."""
     return array("f", list(map(operator.mul, a, b)))
+
+
+def negate(a):
+    """Element by element."""
+    return array("f", list(map(operator.neg, a)))
+
+
+def transpose(a, shape):
+    """A matrix with rows and columns exchanged."""
+    rows, columns = shape
+    return array("f", [a[i * columns + j] for j in range(columns) for i in range(rows)]), (columns, rows)
+
+
+def uniform(shape):
+    """Random numbers from 0 to 1."""
+    return array("f", [random.random() for _ in range(count(shape))]), tuple(shape)  # noqa: S311
+
+
+def full(shape, value):
+    """The same number everywhere."""
+    return array("f", [value]) * count(shape), tuple(shape)
+
+
+def count(shape):
+    """How many elements a shape has."""
+    elements = 1
+    for size in shape:
+        elements *= size
+    return elements
+
+
+def conv(images, shape, filters, filters_shape):
+    """Valid cross-correlation with stride 1: images NCHW, filters OIHW."""
+    (number, channels, height, width), (outputs, inputs, *window) = shape, filters_shape
+    if channels != inputs:
+        raise ValueError(f"images of {channels} channels and filters of {inputs}")
+    pixels, taps = height * width, window[0] * window[1]
+    answer = array("f")
+    for n in range(number):
+        for o in range(outputs):
+            planes = []
+            for c in range(channels):
+                image = images[(n * channels + c) * pixels :][:pixels]
+                weights = filters[(o * channels + c) * taps :][:taps]
+                planes.append(conv2d(image, (height, width), weights, window)[0])
+            answer.extend(map(sum, zip(*planes)))
+    return answer, (number, outputs, height - window[0] + 1, width - window[1] + 1)
 
 
 def conv2d(image, image_shape, kernel, kernel_shape):

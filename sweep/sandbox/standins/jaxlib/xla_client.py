@@ -4,6 +4,7 @@ import sys
 
 from . import _BUILD as BUILD
 from ._simgpu import INSUFFICIENT_DRIVER, MESSAGES, NAMES, NO_DEVICE, arithmetic, dotted, driver
+from ._simgpu.values import Values
 
 
 class XlaRuntimeError(RuntimeError):
@@ -97,27 +98,33 @@ def convolve(device):
         BUILD.convolve(driver().devices[device.id])
 
 
-class Buffer:
-    """Values of float32 on a device."""
+class Buffer(Values):
+    """Values on a device."""
 
-    def __init__(self, flat, shape, device):
-        self._flat = flat
-        self.shape = shape
-        self.device = device
+    @property
+    def device(self):
+        """Where it is."""
+        return self._place
 
-    def _result(self, flat, shape):
+    @property
+    def dtype(self):
+        """The element type."""
+        return self._dtype
+
+    def _start(self, operation, *others):
         compile_for(self.device)
-        return Buffer(flat, shape, self.device)
+        return self.device
 
-    def __mul__(self, other):
-        return self._result(arithmetic.multiply(self._flat, other._flat), self.shape)
-
-    def __add__(self, other):
-        return self._result(arithmetic.add(self._flat, other._flat), self.shape)
+    def astype(self, dtype):
+        """The same numbers in another element type."""
+        return Buffer(self._flat, self.shape, self._start("convert"), dtype)
 
     def block_until_ready(self):
         """Nothing is left to wait for."""
         return self
+
+    def delete(self):
+        """Nothing is held."""
 
     def tolist(self):
         """Nested lists of floats."""

@@ -1,10 +1,19 @@
-"""Eager tensors of float32."""
+"""Eager tensors."""
 
 from . import _device
 from ._build import BUILD
 from ._simgpu import arithmetic
+from ._simgpu.values import Values
 
-float32 = "float32"
+
+class DType:
+    """An element type."""
+
+    def __init__(self, name):
+        self.name = name
+
+
+float32, float16, bfloat16 = DType("float32"), DType("float16"), DType("bfloat16")
 
 
 class _Array:
@@ -18,30 +27,25 @@ class _Array:
         return arithmetic.nest(self._flat, self.shape)
 
 
-class Tensor:
+class Tensor(Values):
     """Values, shape and the GPU that holds them (None for the CPU)."""
-
-    def __init__(self, flat, shape, index):
-        self._flat = flat
-        self.shape = shape
-        self._index = index
 
     @property
     def device(self):
         """The full name of the device."""
-        return _device.CPU if self._index is None else _device.GPU % self._index
+        return _device.CPU if self._place is None else _device.GPU % self._place
+
+    @property
+    def dtype(self):
+        """The element type."""
+        return DType(self._dtype)
 
     def numpy(self):
         """The values in the host's memory."""
         return _Array(self._flat, self.shape)
 
-    def __mul__(self, other):
-        index = launch("Mul")
-        return Tensor(arithmetic.multiply(self._flat, other._flat), self.shape, index)
-
-    def __add__(self, other):
-        index = launch("AddV2")
-        return Tensor(arithmetic.add(self._flat, other._flat), self.shape, index)
+    def _start(self, operation, *others):
+        return launch(operation)
 
 
 def launch(operation):
@@ -57,10 +61,17 @@ def launch(operation):
 
 def constant(value, dtype=float32):
     """A tensor of nested lists; copying needs no kernel."""
-    if dtype != float32:
-        raise NotImplementedError("the stand-in has float32 only")
     index = _device.current()
     if index is not None:
         _device.start(index)
-    flat, shape = arithmetic.flatten(value)
-    return Tensor(flat, shape, index)
+    return Tensor(*arithmetic.flatten(value), index, dtype.name)
+
+
+def fill(dims, value):
+    """A tensor of one number."""
+    return Tensor(*arithmetic.full(dims, value._flat[0]), launch("Fill"), value._dtype)
+
+
+def cast(x, dtype):
+    """The same numbers in another element type."""
+    return Tensor(x._flat, x.shape, launch("Cast"), dtype.name)

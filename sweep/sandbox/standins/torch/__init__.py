@@ -5,7 +5,7 @@ Its own words and error classes are kept. Arithmetic is done for real, in plain 
 
 from . import _build, _dynamo, _inductor, backends, cuda, nn, version
 from ._compile import compile
-from ._tensor import Tensor, device, float32, tensor
+from ._tensor import Tensor, bfloat16, device, float16, float32, full, mm, no_grad, rand, tensor
 
 if _build.BUILD.missing():
     # The dynamic linker's words: the real package is linked against its libraries.
@@ -20,11 +20,17 @@ __all__ = [
     "_dynamo",
     "_inductor",
     "backends",
+    "bfloat16",
     "compile",
     "cuda",
     "device",
+    "float16",
     "float32",
+    "full",
+    "mm",
     "nn",
+    "no_grad",
+    "rand",
     "tensor",
     "version",
 ]

@@ -1,10 +1,14 @@
-"""Tensors of float32 on the CPU or on a simulated device."""
+"""Tensors on the CPU or on a simulated device."""
 
 from . import cuda
 from ._build import BUILD, check
 from ._simgpu import arithmetic, driver
+from ._simgpu.values import Paused as no_grad  # noqa: N813 - PyTorch's own name
+from ._simgpu.values import Values, leaves, slopes
 
-float32 = "torch.float32"
+float32, float16, bfloat16 = "torch.float32", "torch.float16", "torch.bfloat16"
+
+__all__ = ["Tensor", "bfloat16", "device", "float16", "float32", "full", "mm", "no_grad", "rand", "tensor"]
 
 
 class device:  # noqa: N801 - PyTorch's own name
@@ -18,48 +22,60 @@ class device:  # noqa: N801 - PyTorch's own name
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
 
-class Tensor:
-    """Values, shape and place."""
+class Tensor(Values):
+    """Values, shape, type and place."""
 
-    def __init__(self, flat, shape, place):
-        self._flat = flat
-        self.shape = shape
-        self.device = place
+    grad = None
 
-    def _launch(self):
-        """Start a kernel where the tensor is."""
+    @property
+    def device(self):
+        """Where it is."""
+        return self._place
+
+    @property
+    def dtype(self):
+        """The element type."""
+        return self._dtype
+
+    def _start(self, operation, *others):
+        for other in others:
+            if str(self.device) != str(other.device):
+                raise RuntimeError(
+                    "Expected all tensors to be on the same device, but found at least two devices, "
+                    f"{self.device} and {other.device}!"
+                )
         if self.device.type == "cuda":
             gpu = driver()
             check(BUILD.kernel(gpu, gpu.devices[self.device.index]))
-
-    def _on(self, other):
-        if str(self.device) != str(other.device):
-            raise RuntimeError(
-                "Expected all tensors to be on the same device, but found at least two devices, "
-                f"{self.device} and {other.device}!"
-            )
-        self._launch()
-
-    def __matmul__(self, other):
-        self._on(other)
-        return Tensor(*arithmetic.matmul(self._flat, self.shape, other._flat, other.shape), place=self.device)
-
-    def __add__(self, other):
-        self._on(other)
-        return Tensor(arithmetic.add(self._flat, other._flat), self.shape, self.device)
-
-    def __mul__(self, other):
-        self._on(other)
-        return Tensor(arithmetic.multiply(self._flat, other._flat), self.shape, self.device)
+        return self.device
 
     def sum(self):
         """The sum of all elements."""
-        self._launch()
-        return Tensor(arithmetic.total(self._flat), (), self.device)
+        return self._total()
+
+    def relu(self):
+        """0 instead of what is negative."""
+        return self._rectified()
+
+    def requires_grad_(self):
+        """Derivatives by this tensor are wanted."""
+        self._watched = True
+        return self
+
+    def backward(self):
+        """Leave in each tensor that wants it the derivative of this number."""
+        wanted = leaves(self)
+        for leaf, slope in zip(wanted, slopes(self, wanted)):
+            leaf.grad = Tensor(slope, leaf.shape, leaf.device, leaf.dtype)
+
+    def __isub__(self, other):
+        self._start("Sub", other)
+        self._flat = (self - other)._flat
+        return self
 
     def cpu(self):
         """A copy in the host's memory."""
-        return Tensor(self._flat[:], self.shape, device("cpu"))
+        return Tensor(self._flat[:], self.shape, device("cpu"), self._dtype)
 
     def tolist(self):
         """Nested lists of floats."""
@@ -72,15 +88,34 @@ class Tensor:
         return self._flat[0]
 
 
-def tensor(data, dtype=float32, device="cpu"):
-    """A tensor of nested lists."""
-    if dtype != float32:
-        raise NotImplementedError("the stand-in has float32 only")
-    place = device if isinstance(device, _Device) else _Device(device)
+def _on(place):
+    place = place if isinstance(place, device) else device(place)
     if place.type == "cuda":
         cuda._device(place.index)
-    flat, shape = arithmetic.flatten(data)
-    return Tensor(flat, shape, place)
+    return place
 
 
-_Device = device
+def tensor(data, dtype=float32, device="cpu"):
+    """A tensor of nested lists."""
+    place = _on(device)
+    return Tensor(*arithmetic.flatten(data), place, dtype)
+
+
+def full(shape, value, dtype=float32, device="cpu"):
+    """A tensor of one number."""
+    made = Tensor(*arithmetic.full(shape, value), _on(device), dtype)
+    made._start("Fill")
+    return made
+
+
+def rand(*shape, device="cpu"):
+    """A tensor of random numbers."""
+    made = Tensor(*arithmetic.uniform(shape), _on(device))
+    made._start("Rand")
+    return made
+
+
+def mm(a, b, out):
+    """The product of two matrices, into a tensor that is there."""
+    out._flat = (a @ b)._flat
+    return out

@@ -1,5 +1,5 @@
-"""torch.backends: cuDNN only."""
+"""torch.backends: cuDNN, and the switches of cuBLAS."""
 
-from . import cudnn
+from . import cuda, cudnn
 
-__all__ = ["cudnn"]
+__all__ = ["cuda", "cudnn"]
