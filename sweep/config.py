@@ -44,6 +44,19 @@ def load(path: Path) -> Settings:
     own, facts = settings.framework_files, settings.rules.facts
     facts = facts and absolute("rules.facts", facts)
     known = settings.rules.known and absolute("rules.known", settings.rules.known)
+    payload = settings.payload
+    if payload:
+        files = [absolute("payload.files", file) for file in payload.files]
+        payload = payload.model_copy(update={"files": files})
+    frameworks = {}
+    for name, framework in settings.frameworks.items():
+        images = [
+            i.model_copy(update={"image": str(absolute(f"frameworks.{name}.images", Path(i.image)))})
+            if i.image.endswith(".sif")
+            else i
+            for i in framework.images
+        ]
+        frameworks[name] = framework.model_copy(update={"images": images})
     return settings.model_copy(
         update={
             "results": absolute("sweep.results", settings.results),
@@ -51,6 +64,8 @@ def load(path: Path) -> Settings:
             "rules": settings.rules.model_copy(update={"facts": facts, "known": known}),
             "conda": settings.conda.model_copy(update={"cache": cache}),
             "pool": settings.pool.model_copy(update={"condor_config": config}),
+            "frameworks": frameworks,
+            "payload": payload,
         }
     )
 

@@ -64,6 +64,37 @@ def _without_secrets(value: str) -> str:
     return value
 
 
+def _index_url(value: str) -> str:
+    """The URL of a package index that may stand in plans and locks."""
+    if not re.fullmatch(r"(https?|file)://[A-Za-z0-9._~:/%@+=?&\[\]-]+", value):
+        raise ValueError("write the index's URL: http://, https:// or file://, without spaces")
+    if re.match(r"[a-z]+://[^/]*@", value) or "?" in value:
+        raise ValueError(
+            "a password or token in an index's URL would be written into every lock and table; give it in the "
+            "netrc file of whoever downloads: here for planning, and on the execute nodes for installing"
+        )
+    return value.rstrip("/")
+
+
+def _image(value: str) -> str:
+    """A container image that is the same tomorrow: a digest, or a file."""
+    if value.startswith("docker://"):
+        if not re.fullmatch(r"docker://[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}", value):
+            raise ValueError(
+                "a tag may be another image tomorrow; write docker://NAME@sha256:DIGEST with the 64 digits that "
+                "`skopeo inspect --format '{{.Digest}}' docker://NAME:TAG` prints"
+            )
+    elif not re.fullmatch(r"[A-Za-z0-9_./~+-]+\.sif", value):
+        raise ValueError("write docker://NAME@sha256:DIGEST, or the path of a .sif file")
+    return value
+
+
+def _python_path(value: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9_./+-]+(\{python\})?[A-Za-z0-9_./+-]*", value):
+        raise ValueError("write an absolute path of letters, digits and _ . / + -; {python} stands for the version")
+    return value
+
+
 Seconds = Annotated[int, BeforeValidator(_duration), Field(ge=1, le=366 * 86400)]
 Mebibytes = Annotated[int, BeforeValidator(_size), Field(ge=1)]
 PlainLine = Annotated[
@@ -72,6 +103,9 @@ PlainLine = Annotated[
 PlainPath = Annotated[Path, AfterValidator(_plain_path)]
 Switch = Annotated[bool, Field(strict=True)]
 ChannelName = Annotated[PlainLine, AfterValidator(_without_secrets)]
+IndexUrl = Annotated[PlainLine, AfterValidator(_index_url)]
+ImageName = Annotated[PlainLine, AfterValidator(_image)]
+PythonPath = Annotated[PlainLine, AfterValidator(_python_path)]
 MostRecent = Annotated[int, Field(ge=1, le=1000, strict=True)]
 Range = Annotated[PlainLine, AfterValidator(checked)]
 

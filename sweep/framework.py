@@ -6,19 +6,58 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
+from packaging.requirements import Requirement
 from pydantic import Field, field_validator
 
 from sweep import places
 from sweep.cuda import version_key
 from sweep.errors import SettingsError
 from sweep.fields import PlainLine, Table
-from sweep.model import Name
+from sweep.model import Name, Source
 from sweep.settings import Settings
 from sweep.tomlfile import did_you_mean, read_toml, validated
 
 
+class Wheels(Table):
+    """What a framework is called in a package index.
+
+    `package` is the distribution that versions are counted on, `requirements` what a user would ask pip for.
+    {version} is the series or version, {cuda} the CUDA runtime, {major} its major version. The CUDA runtime itself
+    is asked for beside them (see `wheels.runtime_package`).
+    """
+
+    package: PlainLine
+    requirements: list[PlainLine] = Field(min_length=1)
+
+    @field_validator("package", "requirements")
+    @classmethod
+    def _patterns(cls, patterns: str | list[str]) -> str | list[str]:
+        for pattern in [patterns] if isinstance(patterns, str) else patterns:
+            try:
+                Requirement(_filled(pattern, "1.0", "1.0"))
+            except (KeyError, ValueError, IndexError) as error:
+                raise ValueError(
+                    f"{pattern!r} is not a requirement with {{version}}, {{cuda}} and {{major}}: {error}"
+                ) from None
+        if isinstance(patterns, list) and not any("{version}" in pattern for pattern in patterns):
+            raise ValueError("{version} must appear in the requirements")
+        return patterns
+
+    def package_for(self, cuda: str) -> str:
+        """The distribution that versions are counted on, for one CUDA runtime."""
+        return _filled(self.package, "", cuda)
+
+    def requirements_for(self, version: str, cuda: str) -> tuple[str, ...]:
+        """The requirements of one environment."""
+        return tuple(_filled(pattern, version, cuda) for pattern in self.requirements)
+
+
+def _filled(pattern: str, version: str, cuda: str) -> str:
+    return pattern.format(version=version, cuda=cuda, major=cuda.partition(".")[0])
+
+
 class Framework(Table):
-    """A framework file: package names, spec patterns and the probe."""
+    """A framework file: package names, spec patterns and the probe; `pip` where it comes as wheels too."""
 
     schema_: Literal[1] = Field(alias="schema")
     name: Name
@@ -30,6 +69,7 @@ class Framework(Table):
     # Instead of `specs` for runtimes before 12, which conda has as one package, `cudatoolkit`; where it matters.
     specs_before_12: list[PlainLine] | None = Field(default=None, min_length=1)
     probe: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.py$")]
+    pip: Wheels | None = None
 
     @field_validator("specs", "specs_before_12")
     @classmethod
@@ -59,8 +99,14 @@ def load_frameworks(settings: Settings) -> dict[str, Framework]:
     Raises:
         SettingsError: a framework has no file, or its file is wrong.
     """
-    found = {name: _framework_file(name, settings) for name in settings.frameworks}
-    return {name: load_framework(path) for name, path in found.items()}
+    found = {name: load_framework(_framework_file(name, settings)) for name in settings.frameworks}
+    for name, framework in found.items():
+        if settings.frameworks[name].source is Source.PIP and framework.pip is None:
+            raise SettingsError(
+                f'frameworks.{name}.source = "pip": its framework file has no [pip] table, because the wheels do not '
+                "say which CUDA runtime they are for; take conda, or write a framework file of your own"
+            )
+    return found
 
 
 def load_framework(path: Path) -> Framework:

@@ -1,6 +1,7 @@
-"""How an environment is created on the execute node: one small interface, two roads.
+"""How an environment is created on the execute node: one small interface, one road for each installer.
 
-Both install the explicit lock without solving. Which one is used is the setting conda.installer.
+All install the lock without solving. Which one is used are the settings conda.installer and pip.installer; a
+container image needs none.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sweep import places
+from sweep.fields import Platform
 from sweep.files import write_atomic
 
 if TYPE_CHECKING:
     from sweep.channels import Channels
+    from sweep.wheels import Index
 
 
 class Installer(Protocol):
@@ -49,3 +52,23 @@ class Rattler:
 
 
 INSTALLERS: dict[str, Installer] = {"micromamba": Micromamba(), "rattler": Rattler()}
+
+
+WHEELS = "install_wheels.py"
+
+
+def prepare_wheels(name: str, directory: Path, index: Index, platform: Platform) -> list[str]:
+    """Make ready what installs wheels by pip.installer = `name`; the names of the files in `directory`.
+
+    Both go by a short script for the node's Python. uv travels with the jobs, pip is the node's own.
+
+    Raises:
+        ChannelError: uv cannot be had for the platform.
+        ResultsError: the directory cannot be written.
+    """
+    write_atomic(directory / WHEELS, (places.probes() / WHEELS).read_bytes())
+    if name != "uv":
+        return [WHEELS]
+    if not (directory / "uv").is_file():
+        index.fetch_uv(platform, directory / "uv")
+    return [WHEELS, "uv"]

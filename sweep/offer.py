@@ -13,7 +13,15 @@ from sweep.builds import Build, CudaOfBuild, cuda_of, python_of, series_of
 from sweep.channels import Channels, accepts
 from sweep.cuda import in_order
 from sweep.framework import Framework
+from sweep.model import Source
 from sweep.settings import Settings
+
+_HOLDERS = {
+    Source.CONDA: "the channels have no",
+    Source.PIP: "the package index has no",
+    Source.CONTAINER: "the settings name no image with",
+}
+_KINDS = {Source.CONDA: "builds", Source.PIP: "wheels", Source.CONTAINER: "images"}
 
 ANY = "any"  # the range of a CUDA build that does not say which runtimes it takes
 
@@ -28,6 +36,12 @@ class Offer:
     framework: Framework
     channels: tuple[str, ...]
     builds: tuple[Build, ...]
+    source: Source = Source.CONDA
+
+    @property
+    def package(self) -> str:
+        """What the builds are called, for people."""
+        return self.framework.cuda_package if self.source is Source.CONDA else self.framework.title
 
     @cached_property
     def cuda(self) -> tuple[CudaOfBuild, ...]:
@@ -67,16 +81,16 @@ class Offer:
 
     def description(self, version: str) -> str:
         """What is built of a version or series, in one clause."""
-        package = self.framework.cuda_package
+        package = self.package
         kinds = self._kinds.get(version, frozenset())
         if not kinds:
-            return f"the channels have no {package} {version}"
+            return f"{_HOLDERS[self.source]} {package} {version}"
         ranges = runtime_ranges(kinds)
         if not ranges:
             return f"{package} {version} exists only as a CPU build"
         if ranges == (ANY,):
-            return f"builds of {package} {version} do not say which CUDA they take"
-        return f"builds of {package} {version} take CUDA {' or '.join(ranges)}"
+            return f"{_KINDS[self.source]} of {package} {version} do not say which CUDA they take"
+        return f"{_KINDS[self.source]} of {package} {version} take CUDA {' or '.join(ranges)}"
 
 
 def runtime_ranges(kinds: frozenset[CudaOfBuild]) -> tuple[str, ...]:

@@ -5,31 +5,32 @@ Running it again is harmless: a finished plan is kept, because the rescue DAG of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sweep import condor, pool, prune, render, rules, sources, space
+from sweep import condor, digests, pool, prune, render, rules, sources, space
 from sweep.channels import Channels
 from sweep.config import load_stored
 from sweep.cuda import takers
+from sweep.environments import resolve_all
 from sweep.errors import EmptyPoolError, SettingsError
 from sweep.estimate import earlier_sweep, estimate
 from sweep.facts import Facts, load_facts
 from sweep.files import read_model, write_model
 from sweep.framework import load_frameworks
-from sweep.installer import INSTALLERS
+from sweep.installer import INSTALLERS, prepare_wheels
 from sweep.match import Feasibility, Matcher
-from sweep.model import GpuClass, Node, Pool, VersionTuple
+from sweep.model import GpuClass, Node, Pool, Source, VersionTuple
 from sweep.places import PLAN, SETTINGS, TUPLES_DAG
 from sweep.predict import Case, predict
-from sweep.resolve import resolve
 from sweep.schema import Plan, PlannedEnvironment, Prediction
 from sweep.settings import Settings
 from sweep.sieve import Sieve
 from sweep.timings import Stopwatch
 from sweep.tomlfile import did_you_mean
+from sweep.wheels import Index
 
 Say = Callable[[str], None]  # tells whoever waits what is going on
 
@@ -55,9 +56,10 @@ def make_plan(here: Path, say: Say) -> Plan:
         snapshot = _inventory(ads)
     say(f"pool: {sum(c.devices for c in snapshot.classes)} GPUs in {len(snapshot.classes)} classes")
     channels = sources.open_channels(settings)
+    index = sources.open_index(settings) if sources.of_source(settings, Source.PIP) else None
     with watch.stage("builds"):
-        offers = sources.read_offers(settings, frameworks, channels)
-        axes = sources.read_axes(settings, offers, channels, snapshot)
+        offers = sources.read_offers(settings, frameworks, channels, index)
+        axes = sources.read_axes(settings, offers, channels, snapshot, index)
     with watch.stage("enumerate"):
         candidates, counts = space.compose(axes, settings.space)
     say(f"space: {len(candidates)} candidate tuples")
@@ -76,7 +78,7 @@ def make_plan(here: Path, say: Say) -> Plan:
     say(f"pruned: {len(sieve.settled)} tuples by metadata and pool; resolving the environments of the other {left}")
 
     nodes = _nodes(sieve.rest, answers)
-    environments, notes = resolve(sieve.rest, nodes, settings, offers, channels, here, facts, watch)
+    environments, notes = resolve_all(sieve.rest, nodes, settings, offers, channels, index, here, facts, watch)
     with watch.stage("prune"):
         sieve.apply(prune.without_environment(sieve.rest, environments))
     with watch.stage("predict"):
@@ -93,7 +95,8 @@ def make_plan(here: Path, say: Say) -> Plan:
     say(f"resolved: {len(environments)} environments; {count} tuples to submit")
 
     with watch.stage("installer"):
-        installer_file = _installer(settings, channels, here) if count else ""
+        used = {settings.frameworks[t.framework].source for t in planned if t.submitted}
+        installers = _installers(used, settings, channels, index, here)
     with watch.stage("estimate"):
         earlier = earlier_sweep(here.parent, simulated=snapshot.simulated)
         cost = estimate(planned, environments, snapshot.classes, settings.cuda.driver_policy, earlier)
@@ -113,11 +116,13 @@ def make_plan(here: Path, say: Say) -> Plan:
         space=counts,
         estimate=cost,
         notes=notes,
+        rules_sha256=digests.planning_rules(facts, settings.rules),
+        sources={name: chosen.source for name, chosen in settings.frameworks.items()},
         environments=tuple(environments.values()),
         tuples=planned,
     )
     with watch.stage("render"):
-        render.write_tuples(plan, settings, here, installer_file)
+        render.write_tuples(plan, settings, here, installers)
     plan = plan.model_copy(update={"timings": watch.seconds})
     write_model(here / PLAN, plan)
     return plan
@@ -177,5 +182,15 @@ def _predictions(
     return found
 
 
-def _installer(settings: Settings, channels: Channels, here: Path) -> str:
-    return INSTALLERS[settings.conda.installer].prepare(here / "probe", channels, settings.conda.channels)
+def _installers(
+    used: Collection[Source], settings: Settings, channels: Channels, index: Index | None, here: Path
+) -> dict[Source, list[str]]:
+    """What the installers of the sources in use take along, made ready."""
+    directory = here / "probe"
+    found = {}
+    if Source.CONDA in used:
+        installer = INSTALLERS[settings.conda.installer]
+        found[Source.CONDA] = [installer.prepare(directory, channels, settings.conda.channels)]
+    if Source.PIP in used and index is not None:
+        found[Source.PIP] = prepare_wheels(settings.pip.installer, directory, index, settings.node.platform)
+    return found

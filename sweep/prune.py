@@ -14,7 +14,7 @@ from sweep import condor, render
 from sweep.cuda import driver_floor
 from sweep.facts import Facts
 from sweep.match import Ask, Feasibility, Matcher
-from sweep.model import Cause, EnvironmentKey, GpuClass, Verdict, VersionTuple
+from sweep.model import Cause, EnvironmentKey, GpuClass, Source, Verdict, VersionTuple
 from sweep.offer import Offer
 from sweep.predict import toolkit_dropped
 from sweep.ranges import within
@@ -71,7 +71,8 @@ def _no_build(key: EnvironmentKey, offer: Offer, facts: Facts) -> tuple[str, str
     if offer.serves(key.version, key.cuda):
         return None
     description = offer.description(key.version)
-    upstream = facts.upstream(key.framework, key.version) or ()
+    # What is known to have been built is conda-forge's.
+    upstream = facts.upstream(key.framework, key.version) or () if offer.source is Source.CONDA else ()
     major = key.cuda.partition(".")[0]
     lost = [c for c in upstream if c.partition(".")[0] == major and within(key.cuda, f">={c}")]
     if not lost:
@@ -102,21 +103,22 @@ def feasibilities(
     matcher: Matcher,
     classes: Mapping[str, GpuClass],
 ) -> dict[str, Feasibility]:
-    """For each tuple, how many slots could take it: decided once for all that ask the same of a GPU.
+    """For each tuple, how many slots could take it: decided once for all that ask the same of a GPU and a machine.
 
     `classes` are the pool's GPU classes by label.
     """
     policy = settings.cuda.driver_policy
-    answers: dict[Ask, Feasibility] = {}
+    answers: dict[tuple[Ask, str], Feasibility] = {}
     found = {}
     for tuple_ in candidates:
         gpu = classes[tuple_.gpu] if tuple_.gpu else None
         ask = Ask(tuple_.capability, driver_floor(tuple_.cuda, policy), gpu)
-        if ask not in answers:
+        key = (ask, render.universe(tuple_, settings))
+        if key not in answers:
             # A dry run of condor_submit gives the job's ad exactly as a submission would.
             text = render.dry_submit_file(tuple_, settings, here, gpu)
-            answers[ask] = matcher.feasibility(condor.job_ad(text), ask)
-        found[tuple_.id] = answers[ask]
+            answers[key] = matcher.feasibility(condor.job_ad(text), ask)
+        found[tuple_.id] = answers[key]
     return found
 
 

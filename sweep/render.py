@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from sweep import places
-from sweep.cuda import driver_floor, encode_runtime, takers
+from sweep import payload, places
+from sweep.cuda import driver_floor, takers
+from sweep.devices import device_clause
 from sweep.errors import ResultsError
 from sweep.files import write_atomic
 from sweep.framework import Framework, probe_file
-from sweep.model import GpuClass, VersionTuple
+from sweep.model import GpuClass, Source, VersionTuple
 from sweep.places import PARENT_DAG, TUPLES_DAG
+from sweep.probe.pack import DRIVER, driver_archive
 from sweep.schema import Plan
-from sweep.settings import Settings
+from sweep.settings import ImageSettings, Settings
 
 # DAGMan cannot quote a script's path, and submit files give meaning to commas, quotes and dollars.
 _SAFE_PATH = re.compile(r"/[A-Za-z0-9_./=@%:~^+-]+")
 
+
+# The job's script, one for each source of environments.
+SCRIPTS = {Source.CONDA: "job.sh", Source.PIP: "job-pip.sh", Source.CONTAINER: "job-container.sh"}
 
 _PLANNING_LIMIT = 86400  # seconds, for planning and the closing steps together
 # What HTCondor calls the machines of a conda platform.
@@ -83,6 +88,33 @@ def parent_dag(here: Path, python: Path, deadline: int) -> str:
     )
 
 
+def universe(tuple_: VersionTuple, settings: Settings) -> str:
+    """What a job needs of a machine to run its program: nothing (`vanilla`), or an engine for `docker` or `sif`."""
+    image = _image(tuple_, settings)
+    if image is None:
+        return "vanilla"
+    return "docker" if image.image.startswith("docker://") else "sif"
+
+
+def _image(tuple_: VersionTuple, settings: Settings) -> ImageSettings | None:
+    chosen = settings.frameworks.get(tuple_.framework)
+    return chosen.image_of(tuple_.version, tuple_.cuda) if chosen else None
+
+
+def _source(tuple_: VersionTuple, settings: Settings) -> Source:
+    chosen = settings.frameworks.get(tuple_.framework)
+    return chosen.source if chosen else Source.CONDA
+
+
+def _python(tuple_: VersionTuple, settings: Settings) -> str:
+    """The Python that the job's script is given: on the node or in the image; none where conda brings it."""
+    source, image = _source(tuple_, settings), _image(tuple_, settings)
+    if source is Source.PIP and settings.pip.python:
+        pinned = settings.frameworks[tuple_.framework].python_of(tuple_.version)
+        return settings.pip.python.replace("{python}", pinned or "")
+    return image.python if image else ""
+
+
 def dry_submit_file(tuple_: VersionTuple, settings: Settings, here: Path, gpu: GpuClass | None = None) -> str:
     """A tuple's submit description for a dry run, before its files exist; `gpu` is the class it is to run on."""
     return _submit_file(tuple_, settings, here, here, [], gpu)
@@ -116,7 +148,11 @@ def _submit_file(
     template = _environment().get_template("job.sub.j2")
     return template.render(
         tuple=tuple_,
-        device=_device_clause(gpu) if gpu else "",
+        script=SCRIPTS[_source(tuple_, settings)],
+        python=_python(tuple_, settings),
+        image=image.image if (image := _image(tuple_, settings)) else "",
+        returned=["result.json", *(payload.RETURNED if settings.payload else ())],
+        device=device_clause(gpu) if gpu else "",
         here=safe_path(here),
         directory=safe_path(directory),
         inputs=inputs,
@@ -132,19 +168,6 @@ def _submit_file(
     )
 
 
-def _device_clause(gpu: GpuClass) -> str:
-    """What `require_gpus` says of one device model and driver.
-
-    The name comes from the machine: what a submit file or a pattern gives a meaning to is matched as any character,
-    and HTCondor's patterns count the bytes of UTF-8.
-    """
-    name = re.sub(r"[^A-Za-z0-9 _/:-]", lambda odd: "." * len(odd[0].encode()), gpu.device)
-    driver = (
-        f'NvidiaDriver == "{gpu.release}"' if gpu.release else f"MaxSupportedVersion == {encode_runtime(gpu.runtime)}"
-    )
-    return f'regexp("^{name}$", DeviceName) && {driver}'
-
-
 def _submit_value(name: str, value: str | int | float | bool) -> str:
     """A site command's value: +Attributes are ClassAd expressions, so their strings are quoted.
 
@@ -158,31 +181,39 @@ def _submit_value(name: str, value: str | int | float | bool) -> str:
 
 
 def write_common(settings: Settings, frameworks: dict[str, Framework], here: Path) -> None:
-    """Write what all tuples share: job.sh and the probes, as they are now, so that a later run finds the same.
+    """Write what all tuples share: the jobs' scripts, the probes and the payload, so that a later run finds the same.
 
     Raises:
+        SettingsError: a file of the payload cannot be read, or they are too large.
         ResultsError: the sweep's directory cannot be written.
     """
-    script = (
-        _environment()
-        .get_template("job.sh.j2")
-        .render(
-            installer=settings.conda.installer,
-            installer_python=settings.conda.installer_python or "",
-            install_limit=settings.limits.install,
-            probe_limit=settings.limits.probe,
-        )
-    )
-    write_atomic(here / "job.sh", script, mode=0o755)
-    write_atomic(here / "probe" / "driver.py", (places.probes() / "driver.py").read_bytes())
+    for kind in dict.fromkeys(chosen.source for chosen in settings.frameworks.values()):
+        write_atomic(here / SCRIPTS[kind], job_script(settings, kind), mode=0o755)
+    if settings.payload:
+        payload.prepare(settings.payload, here / "payload")
+    write_atomic(here / "probe" / DRIVER, driver_archive())
     for framework in frameworks.values():
         source = probe_file(framework, settings)
         write_atomic(here / "probe" / f"{framework.name}.py", source.read_bytes())
 
 
-def write_tuples(plan: Plan, settings: Settings, here: Path, installer_file: str) -> None:
+def job_script(settings: Settings, source: Source) -> str:
+    """The script that runs on the execute node for environments of a source."""
+    template = _environment().get_template("job.sh.j2")
+    return template.render(
+        source=source.value,
+        installer=settings.pip.installer if source is Source.PIP else settings.conda.installer,
+        installer_python=settings.conda.installer_python or "",
+        install_limit=settings.limits.install,
+        probe_limit=settings.limits.probe,
+        payload=settings.payload,
+    )
+
+
+def write_tuples(plan: Plan, settings: Settings, here: Path, installers: Mapping[Source, Sequence[str]]) -> None:
     """Write a submit file per submitted tuple, and last of all tuples.dag.
 
+    `installers` are the names of what the installer of each source takes along.
     tuples.dag is what the next step waits for, so it appears only when everything that it refers to is there.
 
     Raises:
@@ -192,7 +223,7 @@ def write_tuples(plan: Plan, settings: Settings, here: Path, installer_file: str
     classes = {c.label: c for c in plan.pool.classes}
     machines: dict[tuple[str, str, str | None], int] = {}
     for tuple_ in submitted:
-        inputs = transfer_inputs(tuple_, here, installer_file)
+        inputs = transfer_inputs(tuple_, settings, here, installers)
         directory = here / "tuples" / tuple_.id
         gpu = classes[tuple_.gpu] if tuple_.gpu else None
         ask = (tuple_.cuda, tuple_.capability, tuple_.gpu)
@@ -211,14 +242,18 @@ def tuples_dag(plan: Plan, here: Path, submitted: Sequence[VersionTuple]) -> str
     return template.render(plan=plan, here=safe_path(here), tuples=submitted, deadline=int(plan.deadline.timestamp()))
 
 
-def transfer_inputs(tuple_: VersionTuple, here: Path, installer_file: str) -> list[str]:
+def transfer_inputs(
+    tuple_: VersionTuple, settings: Settings, here: Path, installers: Mapping[Source, Sequence[str]]
+) -> list[str]:
     """What a tuple's job takes along, as absolute paths."""
-    return [
-        f"{here}/probe/driver.py",
-        f"{here}/probe/{tuple_.framework}.py",
-        f"{here}/probe/{installer_file}",
-        f"{here}/environments/{tuple_.environment.id}/explicit.txt",
-    ]
+    source = _source(tuple_, settings)
+    names = [DRIVER, f"{tuple_.framework}.py", *installers.get(source, ())]
+    inputs = [f"{here}/probe/{name}" for name in names]
+    if source.lock:
+        inputs.append(f"{here}/environments/{tuple_.environment.id}/{source.lock}")
+    if settings.payload:
+        inputs += [f"{here}/payload/{name}" for name in (payload.RUNNER, payload.COMMAND, payload.FILES)]
+    return inputs
 
 
 def settings_template(**values: Any) -> str:

@@ -6,7 +6,7 @@ a CUDA build demanded by its build string, where the solver fell back to a CPU b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,16 +83,22 @@ def resolve(
         demands = {id_: _demanding_cuda(e) for id_, e in waiting.items() if e.cpu is not None and not e.settled}
         waiting |= _attempt(demands, channels)
     with watch.stage("lock"):
-        environments = {}
-        first_with: dict[str, str] = {}
-        for id_, environment in sorted(waiting.items(), key=lambda item: _order(item[1].key)):
-            written = _written(environment, here / "environments" / id_, settings, facts)
-            if written.lock_sha256:
-                first = first_with.setdefault(written.lock_sha256, id_)
-                written = written.model_copy(update={"same_as": first if first != id_ else None})
-            environments[id_] = written
+        environments = with_the_same_locks(
+            _written(environment, here / "environments" / id_, settings, facts)
+            for id_, environment in waiting.items()
+        )
     notes = dict.fromkeys(note for id_, assumed in virtual.items() if nodes[id_] for note in assumed.notes)
     return environments, tuple(notes)
+
+
+def with_the_same_locks(environments: Iterable[PlannedEnvironment]) -> dict[str, PlannedEnvironment]:
+    """Environments by id and in order, each naming the first one that has the very same lock."""
+    first: dict[str, str] = {}
+    result = {}
+    for environment in sorted(environments, key=lambda e: (e.framework, e.version, version_key(e.cuda))):
+        same = first.setdefault(environment.lock_sha256, environment.id) if environment.lock_sha256 else None
+        result[environment.id] = environment.model_copy(update={"same_as": same if same != environment.id else None})
+    return result
 
 
 def _first_request(
@@ -101,9 +107,8 @@ def _first_request(
     offer = offers[key.framework]
     pinned = settings.frameworks[key.framework].python_of(key.version)
     pythons = offer.pythons(key.version, key.cuda)
-    return Request(
-        offer.channels, offer.framework.specs_for(key.version, key.cuda, pinned or next(iter(pythons), None)), virtual
-    )
+    specs = offer.framework.specs_for(key.version, key.cuda, pinned or next(iter(pythons), None))
+    return Request(offer.channels, (*specs, *(settings.payload.packages if settings.payload else ())), virtual)
 
 
 def _python_pinned(key: EnvironmentKey, settings: Settings) -> bool:
@@ -189,7 +194,3 @@ def _named(answer: Solution, framework: Framework) -> str:
     """The build of the framework's CUDA package in a solution, for people."""
     build = answer.build_of(framework.cuda_package)
     return f"{build.name} {build.version} {build.build}" if build else f"(no {framework.cuda_package} at all)"
-
-
-def _order(key: EnvironmentKey) -> tuple[Any, ...]:
-    return key.framework, key.version, version_key(key.cuda)

@@ -7,23 +7,27 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from sweep.builds import in_series
 from sweep.cuda import DriverPolicy, in_order
 from sweep.fields import (
     ChannelName,
+    ImageName,
+    IndexUrl,
     Mebibytes,
     MostRecent,
     PlainLine,
     PlainPath,
     Platform,
+    PythonPath,
     Range,
     Seconds,
     Switch,
     Table,
     plain_line,
 )
-from sweep.model import Capability, Glob, Name, Runtime, Version
+from sweep.model import INSIDE_PATTERN, Capability, Glob, Name, Runtime, Source, Version
 from sweep.ranges import within
 
 # Submit commands that the sweep writes itself: a site value would silently change what is tested or how it ends.
@@ -86,18 +90,31 @@ class GpuSettings(Table):
         return list(in_order(value))
 
 
+class ImageSettings(Table):
+    """A container image that has one version of a framework for one CUDA runtime; `python` is a command in it."""
+
+    version: Version
+    cuda: Runtime
+    image: ImageName
+    python: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./+-]+$")] = "python3"
+
+
 class FrameworkSettings(Table):
-    """Which versions of one framework, each with which Python.
+    """Which versions of one framework, each with which Python, and where its environments come from.
 
     `python` is the newest that the builds of a version support, one for all, or a table from version series to
     Python in which a series that is not named takes the newest. `channels` replaces conda.channels for this
-    framework alone.
+    framework alone. `indexes` are package indexes that have the framework for one CUDA runtime each, looked at
+    before pip.index. `images` are the containers that there are.
     """
 
     versions: MostRecent | list[Version] | Range = 3
     prereleases: Switch = False
     python: Literal["newest"] | Version | dict[Range, Version] = "newest"
+    source: Source = Source.CONDA
     channels: list[ChannelName] | None = None
+    indexes: dict[Runtime, IndexUrl] = Field(default={})
+    images: list[ImageSettings] = Field(default=[])
 
     @field_validator("versions", "channels")
     @classmethod
@@ -105,6 +122,24 @@ class FrameworkSettings(Table):
         if isinstance(value, list) and not value:
             raise ValueError("the list is empty; name at least one entry")
         return value
+
+    @model_validator(mode="after")
+    def _of_one_source(self) -> FrameworkSettings:
+        needs = {"channels": Source.CONDA, "indexes": Source.PIP, "images": Source.CONTAINER}
+        for key, source in needs.items():
+            if getattr(self, key) and self.source is not source:
+                raise ValueError(f'{key} belong to source = "{source}", and the source is "{self.source}"')
+        if self.source is Source.CONTAINER:
+            if not self.images:
+                raise ValueError('source = "container" needs images = [{ version, cuda, image }, ...]')
+            if self.python != "newest":
+                raise ValueError("a container image has its own Python; remove python")
+        return self
+
+    def image_of(self, version: str, cuda: str) -> ImageSettings | None:
+        """The first image that has a version, or one of a series, for a CUDA runtime; None where there is none."""
+        fits = (i for i in self.images if i.cuda == cuda and in_series(i.version, version))
+        return next(fits, None)
 
     def python_of(self, version: str) -> str | None:
         """The Python that the settings pin for a version; None leaves it to what the builds support."""
@@ -187,6 +222,55 @@ class CondaSettings(Table):
         return self
 
 
+class PipSettings(Table):
+    """Where wheels come from and how they reach the execute node.
+
+    `index` is what pip itself is configured with on the access point, where nothing else is said. `python` is the
+    Python on the execute nodes that environments are made with.
+    """
+
+    index: IndexUrl | None = None
+    python: PythonPath | None = None
+    installer: Literal["uv", "pip"] = "uv"
+
+    @property
+    def python_version(self) -> str | None:
+        """The version that the path of the Python ends in, such as `3.11`."""
+        found = re.search(r"python([0-9]+\.[0-9]+)$", self.python or "")
+        return found[1] if found else None
+
+
+class PayloadSettings(Table):
+    """A command of the project's own that runs in each tuple's environment.
+
+    It runs after the probe has passed its kernel rung, or instead of the probe. `command` is a list of words, or a
+    text for the shell; its directory holds `files`, and `packages` are added to what each environment is asked for.
+    `junit` is where below that directory it writes a JUnit file.
+    """
+
+    command: Annotated[list[PlainLine], Field(min_length=1)] | Annotated[str, Field(min_length=1, max_length=20_000)]
+    files: list[PlainPath] = Field(default=[])
+    packages: list[PlainLine] = Field(default=[])
+    instead_of_probe: Switch = False
+    timeout: Seconds = 600
+    junit: Annotated[str, Field(pattern=INSIDE_PATTERN)] | None = None
+
+    @field_validator("command")
+    @classmethod
+    def _no_nul(cls, command: list[str] | str) -> list[str] | str:
+        if isinstance(command, str) and "\0" in command:
+            raise ValueError("a NUL character cannot stand in a shell's text")
+        return command
+
+    @field_validator("files")
+    @classmethod
+    def _different_names(cls, files: list[Path]) -> list[Path]:
+        names = [path.name for path in files]
+        if repeated := sorted({name for name in names if names.count(name) > 1 or name in ("", "..")}):
+            raise ValueError(f"the last parts of the paths are the names there, and {repeated[0]!r} cannot be one")
+        return files
+
+
 class NodeSettings(Table):
     """What the solver may assume of an execute node; nothing of the access point is consulted.
 
@@ -244,11 +328,45 @@ class Settings(Table):
     space: SpaceSettings = SpaceSettings()
     rules: RuleSettings = RuleSettings()
     conda: CondaSettings = CondaSettings()
+    pip: PipSettings = PipSettings()
     node: NodeSettings = NodeSettings()
     limits: LimitSettings = LimitSettings()
     resources: ResourceSettings = ResourceSettings()
     frameworks: dict[Name, FrameworkSettings] = Field(min_length=1)
+    payload: PayloadSettings | None = None
     submit: dict[str, str | int | float | bool] = Field(default={})
+
+    @field_validator("frameworks")
+    @classmethod
+    def _wheels_need_a_python(
+        cls, frameworks: dict[str, FrameworkSettings], info: ValidationInfo
+    ) -> dict[str, FrameworkSettings]:
+        pip = info.data.get("pip")
+        for name, framework in frameworks.items():
+            if pip is None or framework.source is not Source.PIP:
+                continue
+            if pip.python is None:
+                raise ValueError(
+                    f'{name} has source = "pip", which needs pip.python: the absolute path of a Python on the '
+                    'execute nodes, such as "/usr/bin/python3.11"; nodes without a Python take source = "conda"'
+                )
+            if framework.python == "newest" and pip.python_version is None:
+                raise ValueError(
+                    f"{name}: wheels are made for one Python, and pip.python = {pip.python!r} does not say which; "
+                    f'end it in the version, such as "/usr/bin/python3.11", or set python in [frameworks.{name}]'
+                )
+        return frameworks
+
+    @field_validator("payload")
+    @classmethod
+    def _fits_into_the_run(cls, payload: PayloadSettings | None, info: ValidationInfo) -> PayloadSettings | None:
+        limits = info.data.get("limits")
+        if payload and limits and limits.install + limits.probe + payload.timeout >= limits.run:
+            raise ValueError(
+                f"limits.install ({limits.install} s), limits.probe ({limits.probe} s) and payload.timeout "
+                f"({payload.timeout} s) together must stay below limits.run ({limits.run} s); lengthen that one"
+            )
+        return payload
 
     @field_validator("submit")
     @classmethod

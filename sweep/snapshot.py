@@ -22,7 +22,7 @@ from sweep.explanation import package_of
 from sweep.fields import Platform
 from sweep.files import write_atomic, write_model
 from sweep.framework import Framework
-from sweep.model import Frozen
+from sweep.model import Frozen, Source
 from sweep.settings import Settings
 
 DESCRIPTION = "snapshot.json"
@@ -79,10 +79,13 @@ def wanted(settings: Settings, frameworks: Mapping[str, Framework]) -> Wanted:
     Packages without versions: a snapshot must show a plan every version that it may choose from.
     """
     common = ["cuda-version", *(["micromamba"] if settings.conda.installer == "micromamba" else [])]
+    extra = [package_of(spec) for spec in settings.payload.packages] if settings.payload else []
     asked = [(tuple(settings.conda.channels), common)]
     for name, framework in frameworks.items():
+        if settings.frameworks[name].source is not Source.CONDA:
+            continue
         patterns = [*framework.specs, *(framework.specs_before_12 or ())]
-        packages = [framework.package, framework.cuda_package, *map(package_of, patterns), "python"]
+        packages = [framework.package, framework.cuda_package, *map(package_of, patterns), "python", *extra]
         lists = settings.frameworks[name].channels or settings.conda.channels
         asked.append((tuple(lists), list(dict.fromkeys(packages))))
     return asked

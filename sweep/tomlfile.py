@@ -7,13 +7,21 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from sweep.errors import SettingsError
 from sweep.files import read_whole
-from sweep.model import CAPABILITY_PATTERN, GLOB_PATTERN, NAME_PATTERN, RUNTIME_PATTERN, VERSION_PATTERN
+from sweep.model import (
+    CAPABILITY_PATTERN,
+    GLOB_PATTERN,
+    INSIDE_PATTERN,
+    NAME_PATTERN,
+    RUNTIME_PATTERN,
+    VERSION_PATTERN,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,6 +31,7 @@ _MEANT = {
     VERSION_PATTERN: 'write a version such as "2.5" or "2.5.1"',
     RUNTIME_PATTERN: 'write a CUDA runtime such as "12.4"',
     GLOB_PATTERN: 'write a glob over tuple ids such as "pytorch-2.*-cuda12.*"',
+    INSIDE_PATTERN: "write a relative path of letters, digits and _ . - that stays inside",
     CAPABILITY_PATTERN: 'write a compute capability such as "8.0"',
 }
 
@@ -117,6 +126,7 @@ def _keys(model: type[BaseModel], place: Sequence[int | str]) -> tuple[list[str]
     known: list[str] = []
     inner: Any = model
     for part in place:
+        inner = _table_of(inner)
         if isinstance(inner, type) and issubclass(inner, BaseModel) and part != "[key]":
             known = [field.alias or name for name, field in inner.model_fields.items()]
             field = inner.model_fields.get(str(part))
@@ -129,6 +139,12 @@ def _keys(model: type[BaseModel], place: Sequence[int | str]) -> tuple[list[str]
             inner = get_args(inner)[0]
         keys.append(str(part))
     return keys, known
+
+
+def _table_of(kind: Any) -> Any:
+    """The table of what is a table or nothing; any other kind as it is."""
+    options = [each for each in get_args(kind) if each is not NoneType]
+    return options[0] if get_origin(kind) is UnionType and len(options) == 1 else kind
 
 
 def did_you_mean(word: str, known: Iterable[str], kind: str = "keys") -> str:

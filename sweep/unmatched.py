@@ -21,6 +21,9 @@ _OURS = (
     "NumJobCompletions",
 )  # what `render` writes beside the site's own clause
 
+# What condor_submit (25.14) asks of a machine that is to run a container image.
+_CONTAINER_CLAUSES = ("TARGET.HasContainer", "TARGET.HasDockerURL", "TARGET.HasSIF")
+
 
 class _Setting(NamedTuple):
     """A setting of sweep.toml that stands as a clause in the job's ad."""
@@ -82,6 +85,9 @@ def _settings(job: Any, wanted: str) -> list[_Setting]:
     if mig := [part for part in gpu if '"MIG"' in part]:
         whole = f"gpus.mig = false: the pool has {wanted} only as MIG slices"
         found.append(_Setting("only-mig", whole, _without(job, "RequireGPUs", mig)))
+    if engine := [part for part in conjuncts(str(job.lookup("Requirements"))) if part in _CONTAINER_CLAUSES]:
+        text = f"{_joined(engine)}: no slot with {wanted} runs such container images"
+        found.append(_Setting("no-container-support", text, _without(job, "Requirements", engine)))
     # condor_submit puts the submit file's requirements first, and its own clauses after them.
     first = first_conjunct(str(job.lookup("Requirements")))
     if site := [part for part in conjuncts(first) if not any(word in part for word in _OURS)]:

@@ -117,6 +117,15 @@ _PRUNE = (
         _DATE,
     ),
     Rule(
+        "no-container-support",
+        "prune",
+        Cause.NO_SUCH_SLOT,
+        "Does no machine with such a GPU run container images of the tuple's kind?",
+        "the job's requirements; the slots' HasContainer, HasDockerURL and HasSIF",
+        "HTCondor manual: container universe; condor_submit 25.14",
+        "2026-11-21",
+    ),
+    Rule(
         "no-willing-slot",
         "prune",
         Cause.NO_SUCH_SLOT,

@@ -20,6 +20,7 @@ from sweep.model import (
     Pool,
     Runtime,
     Shown,
+    Source,
     Version,
 )
 from sweep.schema.records import Amount, EachOnce, OfTuple
@@ -48,14 +49,16 @@ class PlannedEnvironment(Frozen):
     Of a solution: `build` is the build that has the CUDA code, `compiled` the CUDA that it was compiled with,
     `built` when; `runtime` the CUDA runtime that gets installed, `python` the Python; `noted` the versions of
     packages that prediction rules ask for; `size` the download in bytes; `lock_sha256` the digest of the explicit
-    lock, and `same_as` the first environment that has the very same lock. `explanation` is what matters of the
-    solver's text where there is no usable solution; `missing` the specs that the channels have nothing for.
+    lock, or of the `image`, and `same_as` the first environment that has the very same lock. `explanation` is what
+    matters of the solver's text where there is no usable solution; `missing` the specs that the channels have
+    nothing for.
     """
 
     id: str
     framework: Name
     version: Version
     cuda: Runtime
+    source: Source = Source.CONDA
     state: EnvironmentState
     specs: tuple[Shown, ...]
     virtual_packages: tuple[Shown, ...] = ()
@@ -70,6 +73,7 @@ class PlannedEnvironment(Frozen):
     packages: int = 0
     size: int = 0
     lock_sha256: Shown | None = None
+    image: Shown | None = None
     same_as: Shown | None = None
 
     @model_validator(mode="after")
@@ -153,6 +157,8 @@ class Plan(Frozen):
 
     Times are UTC; `queue_limit` and `run_limit` are seconds; `deadline` is the moment at which
     whatever is left of the sweep is removed. `timings` are the seconds that each stage of planning took.
+    `rules_sha256` tells rule sets apart: the tables of facts, and which rules spoke. `sources` says by framework
+    where its environments come from; conda where it says nothing.
     """
 
     schema_: Literal["sweep.plan/1"] = Field(default="sweep.plan/1", alias="schema")
@@ -169,6 +175,8 @@ class Plan(Frozen):
     estimate: Estimate | None = None
     notes: tuple[Shown, ...] = ()
     timings: dict[Shown, Amount] = Field(default={})
+    rules_sha256: Shown | None = None
+    sources: dict[Name, Source] = Field(default={})
     environments: tuple[PlannedEnvironment, ...]
     tuples: EachOnce[PlannedTuple]
 

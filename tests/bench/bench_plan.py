@@ -31,6 +31,7 @@ from tabulate import tabulate
 from sweep import condor, render
 from sweep.config import load
 from sweep.files import read_model, write_model
+from sweep.model import Source
 from sweep.places import PLAN
 from sweep.schema import Plan
 from sweep.settings import Settings
@@ -155,7 +156,7 @@ def main() -> None:
         for count in (5_000, 10_000):
             some = first_tuples(whole, count)
             work = functools.partial(
-                render.write_tuples, some, whole.settings, there / f"render-{count}", "installer"
+                render.write_tuples, some, whole.settings, there / f"render-{count}", {Source.CONDA: ["installer"]}
             )
             timed(f"render {count} tuples with their DAG", work)
         path = there / PLAN

@@ -257,7 +257,7 @@ class Case:
         elif self.stage == "installing":
             self.until(lambda: self.process_of(victim, "install_rattler.py"), interval=0.02)
         else:
-            self.until(lambda: self.process_of(victim, "driver.py"))
+            self.until(lambda: self.process_of(victim, "driver.pyz"))
         time.sleep(self.chance.uniform(0, 0.5) if self.stage != "installing" else 0)
         return victim
 
@@ -269,7 +269,7 @@ class Case:
     def wrapper_of(self, victim: str) -> processes.Process:
         """The job of a tuple, as HTCondor started it."""
         found = processes.jobs(self.pool, self.here).get(victim, [])
-        wrapper = next((p for p in found if victim in p.command and "driver.py" not in p.command), None)
+        wrapper = next((p for p in found if victim in p.command and "driver.pyz" not in p.command), None)
         if wrapper is None:
             raise NotHitError
         return wrapper

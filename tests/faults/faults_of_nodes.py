@@ -54,7 +54,7 @@ def probe_killed(case: Case) -> None:
     """The probe or its child; nobody can tell that from the kernel's killing it for memory."""
     case.start()
     victim = case.reach("probing")
-    found = [p for p in processes.jobs(case.pool, case.here).get(victim, []) if "driver.py" in " ".join(p.command)]
+    found = [p for p in processes.jobs(case.pool, case.here).get(victim, []) if "driver.pyz" in " ".join(p.command)]
     if not found:
         raise NotHitError
     case.chance.choice(found).kill(case.chance.choice([signal.SIGKILL, signal.SIGTERM]))

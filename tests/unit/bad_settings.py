@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_IMAGE = "docker://a.example/b@sha256:" + "0" * 64
+
 # What is in the file besides a PyTorch table; what the message names: the key, the value, the remedy.
 BAD: dict[str, tuple[str, tuple[str, ...]]] = {
     "typo in a table": ("[gpu]\nmig = true", ("unknown key gpu;", "did you mean gpus?")),
@@ -49,6 +51,50 @@ BAD: dict[str, tuple[str, tuple[str, ...]]] = {
     "installer unknown": ('[conda]\ninstaller = "pip"', ("conda.installer = 'pip':", "'micromamba' or 'rattler'")),
     "rattler alone": ('[conda]\ninstaller = "rattler"', ("conda:", "rattler", "needs installer_python")),
     "relative installer": ('[conda]\ninstaller_python = "python3"', ("conda:", "installer_python", "absolute path")),
+    "source unknown": ('source = "docker"', ("frameworks.pytorch.source = 'docker':", "'conda', 'pip' or")),
+    "wheels without a Python": ('source = "pip"', ("frameworks:", "pytorch has source", "needs pip.python")),
+    "wheels for an unnamed Python": (
+        'source = "pip"\n[pip]\npython = "/usr/bin/python3"',
+        ("frameworks:", "does not say which", "[frameworks.pytorch]"),
+    ),
+    "relative Python": ('[pip]\npython = "python3.11"', ("pip.python = 'python3.11':", "absolute path")),
+    "index with a password": (
+        '[pip]\nindex = "https://me:secret@pypi.example/simple"',
+        ("pip.index =", "written into every lock", "netrc"),
+    ),
+    "index with a token": ('[pip]\nindex = "https://pypi.example/simple?key=1"', ("pip.index =", "netrc")),
+    "index in words": ('[pip]\nindex = "our mirror"', ("pip.index = 'our mirror':", "http://")),
+    "channels of wheels": (
+        'source = "pip"\nchannels = ["x"]\n[pip]\npython = "/usr/bin/python3.11"',
+        ("frameworks.pytorch:", 'channels belong to source = "conda"'),
+    ),
+    "indexes of conda": ('indexes = { "12.4" = "https://a.example" }', ("frameworks.pytorch:", "indexes belong to")),
+    "containers without images": ('source = "container"', ("frameworks.pytorch:", "needs images")),
+    "an image's Python is its own": (
+        f'source = "container"\npython = "3.11"\nimages = [{{ version = "2", cuda = "12.4", image = "{_IMAGE}" }}]',
+        ("frameworks.pytorch:", "has its own Python"),
+    ),
+    "an image by its tag": (
+        'source = "container"\nimages = [{ version = "2", cuda = "12.4", image = "docker://a/b:2.5" }]',
+        ("images.0.image = 'docker://a/b:2.5':", "another image tomorrow", "skopeo inspect"),
+    ),
+    "an image of no kind": (
+        'source = "container"\nimages = [{ version = "2", cuda = "12.4", image = "b" }]',
+        ("images.0.image = 'b':", "the path of a .sif file"),
+    ),
+    "a payload without a command": ("[payload]\ncommand = []", ("payload.command = []:", "at least 1 entry")),
+    "a payload's JUnit file elsewhere": (
+        '[payload]\ncommand = ["true"]\njunit = "../junit.xml"',
+        ("payload.junit = '../junit.xml':",),
+    ),
+    "two payload files of one name": (
+        '[payload]\ncommand = ["true"]\nfiles = ["a/data", "b/data"]',
+        ("payload.files =", "'data' cannot be one"),
+    ),
+    "a payload that fills the run": (
+        '[payload]\ncommand = ["true"]\ntimeout = "30m"',
+        ("payload:", "1800 s", "stay below limits.run (7200 s)"),
+    ),
     "platform unknown": ('[node]\nplatform = "win-64"', ("node.platform = 'win-64':", "'linux-64' or")),
     "glibc in words": ('[node]\nglibc = "new"', ("node.glibc = 'new':", "write a version")),
     "install and probe fill run": (

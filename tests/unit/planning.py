@@ -76,9 +76,10 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def served(directory: Path) -> Iterator[str]:
-    """An HTTP server on this machine that serves a directory; yields its URL."""
-    handler = functools.partial(_Quiet, directory=str(directory))
+def served(directory: Path, types: Mapping[str, str] | None = None) -> Iterator[str]:
+    """An HTTP server on this machine that serves a directory; yields its URL. `types` are media types by suffix."""
+    kind = type("_Typed", (_Quiet,), {"extensions_map": {**_Quiet.extensions_map, **(types or {})}})
+    handler = functools.partial(kind, directory=str(directory))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

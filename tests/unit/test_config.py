@@ -21,7 +21,7 @@ from sweep.files import write_model
 from sweep.framework import known_frameworks
 from sweep.model import GpuClass
 from sweep.places import cache_dir
-from sweep.settings import FrameworkSettings, Settings
+from sweep.settings import FrameworkSettings, ImageSettings, PayloadSettings, Settings
 
 GPU = GpuClass(
     capability="8.0",
@@ -33,7 +33,8 @@ GPU = GpuClass(
     devices=2,
     machines=("a.example",),
 )
-EVERYTHING = """
+EVERYTHING = (
+    """
 [sweep]
 results = "out/results"
 framework_files = "mine"
@@ -42,6 +43,17 @@ versions = ["2.5.1", "2.10"]
 prereleases = true
 python = "3.12"
 channels = ["file:///srv/conda", "conda-forge"]
+[frameworks.tensorflow]
+source = "container"
+images = [
+    { version = "2.19", cuda = "12.4", image = "docker://a.example/tf@sha256:"""
+    + "5" * 64
+    + """", python = "/usr/bin/python3" },
+    { version = "2.18.1", cuda = "12.4", image = "images/tf.sif" },
+]
+[frameworks.cupy]
+source = "pip"
+indexes = { "12.4" = "https://pypi.example/cu124/" }
 [frameworks.jax]
 versions = ">=0.5"
 python = { "0.5" = "3.11" }
@@ -96,7 +108,19 @@ condor_config = "etc/condor_config"
 accounting_group = "physics"
 concurrency_limits = 3
 priority = -1.5
+[pip]
+index = "http://127.0.0.1:8000/simple"
+python = "/usr/bin/python3.11"
+installer = "pip"
+[payload]
+command = ["python", "-m", "pytest"]
+files = ["tests", "/srv/data.bin"]
+packages = ["pytest >=8"]
+instead_of_probe = true
+timeout = "20m"
+junit = "out/junit.xml"
 """
+)
 
 
 @pytest.mark.parametrize(("text", "words"), BAD.values(), ids=list(BAD))
@@ -238,6 +262,10 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
     assert settings.frameworks["pytorch"].python_of("2.10") == "3.12"
     assert settings.rules.facts == tmp_path / "facts"
     assert settings.rules.known == tmp_path / "known.toml"
+    assert settings.frameworks["tensorflow"].images[1].image == str(tmp_path / "images/tf.sif")
+    assert settings.frameworks["cupy"].indexes == {"12.4": "https://pypi.example/cu124"}
+    assert settings.payload is not None
+    assert settings.payload.files == [tmp_path / "tests", Path("/srv/data.bin")]
     assert settings.space.exclude[1].capability == "<6.0"
     assert settings.submit == {
         "+WantGPULab": True,
@@ -257,10 +285,14 @@ def tables() -> dict[str, type[BaseModel]]:
 def test_everything_names_every_setting() -> None:
     """The round trip below is only as good as this list is whole."""
     data = tomllib.loads(EVERYTHING)
-    assert len(tables()) == 9
+    assert len(tables()) == 10
     for name, table in tables().items():
         assert set(data[name]) == set(table.model_fields), name
-    assert set(data["frameworks"]["pytorch"]) == set(FrameworkSettings.model_fields)
+    assert set(data["payload"]) == set(PayloadSettings.model_fields)
+    assert {key for table in data["frameworks"].values() for key in table} == set(FrameworkSettings.model_fields)
+    assert {key for each in data["frameworks"]["tensorflow"]["images"] for key in each} == set(
+        ImageSettings.model_fields
+    )
 
 
 def test_paths_are_relative_to_the_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,6 +384,10 @@ def fresh_file(pool: bool) -> str:
     return render.settings_template(frameworks=known_frameworks(), **seen)
 
 
+def uncommented(text: str) -> str:
+    return re.sub(r"^# (?=\S+ = |\[payload\])", "", text, flags=re.MULTILINE)
+
+
 @pytest.mark.parametrize("pool", [False, True])
 def test_the_file_that_init_writes_says_what_the_defaults_are(tmp_path: Path, pool: bool) -> None:
     path = tmp_path / "sweep.toml"
@@ -368,21 +404,25 @@ def test_the_file_that_init_writes_describes_the_pool() -> None:
 
 
 def test_the_file_that_init_writes_shows_every_setting() -> None:
-    text = re.sub(r"^# (?=\S+ = )", "", fresh_file(False), flags=re.MULTILINE)
+    text = uncommented(fresh_file(False))
     shown = tomllib.loads(text)
     sweep = shown.pop("sweep")
     assert set(sweep) == {"results", "framework_files"}
     assert set(shown) == set(Settings.model_fields) - set(sweep)
     for name, table in tables().items():
         assert set(shown[name]) == set(table.model_fields), name
+    assert set(shown["payload"]) == set(PayloadSettings.model_fields)
     for key in FrameworkSettings.model_fields:
         assert f"# {key}: " in text or f"{key} = " in text
 
 
 def test_the_commented_lines_of_that_file_can_be_put_to_use(tmp_path: Path) -> None:
     path = tmp_path / "sweep.toml"
-    path.write_text(re.sub(r"^# (?=\S+ = )", "", fresh_file(True), flags=re.MULTILINE))
+    path.write_text(uncommented(fresh_file(True)))
     settings = load(path)
     assert settings.submit == {"+WantGPULab": True, "+GPUJobLength": "short"}
     assert settings.gpus.minimum_memory == 10 * 1024
+    assert settings.payload is not None
+    assert (settings.payload.junit, settings.payload.timeout) == ("junit.xml", 600)
+    assert settings.pip.python_version == "3.11"
     assert json.loads(settings.model_dump_json())["resources"]["requirements"] == "HasMyStorage"

@@ -10,8 +10,12 @@ import pytest
 from planning import settings_of
 from pydantic import ValidationError
 
+from sweep.config import load
 from sweep.errors import SettingsError
 from sweep.framework import Framework, known_frameworks, load_framework, load_frameworks, probe_file
+from sweep.probe.driver.checks import FORMATS
+from sweep.probe.driver.child import load_probe
+from sweep.probe.driver.speed import MEASURES
 from sweep.settings import Settings
 
 GOOD = """schema = 1
@@ -55,11 +59,12 @@ def test_the_frameworks_that_the_issue_asks_for_are_built_in() -> None:
 @pytest.mark.parametrize("name", known_frameworks())
 def test_a_built_in_probe_has_every_rung_and_parses_on_old_pythons(tmp_path: Path, name: str) -> None:
     settings = settings_of(tmp_path, f"[frameworks.{name}]" if name != "pytorch" else "")
-    text = probe_file(load_frameworks(settings)[name], settings).read_text()
-    defined = {
-        node.name for node in ast.parse(text, feature_version=(3, 8)).body if isinstance(node, ast.FunctionDef)
-    }
-    assert {"load", "cuda_build", "device", "copy", "matmul", "total", "cudnn", "conv", "jit"} <= defined
+    path = probe_file(load_frameworks(settings)[name], settings)
+    ast.parse(path.read_text(), feature_version=(3, 8))
+    probe = load_probe(str(path))
+    assert set(probe.LACKS) <= {"library", "gradient"} and all(probe.LACKS.values())
+    assert "float32" in probe.FORMATS and set(probe.FORMATS) <= set(FORMATS)
+    assert set(probe.BENCHES) <= set(MEASURES)
 
 
 def test_specs_of_an_environment(tmp_path: Path) -> None:
@@ -111,6 +116,40 @@ def test_a_wrong_framework_file(tmp_path: Path, old: str, new: str, words: str) 
     assert message.startswith(f"{tmp_path / 'mine.toml'}: ")
     assert words in message or re.search(words, message)
     assert len(message.splitlines()) == 1
+
+
+PIP = '[pip]\npackage = "mine-cu{major}"\nrequirements = ["mine-cu{major}[all]=={version}.*"]\n'
+
+
+def test_requirements_of_an_environment(tmp_path: Path) -> None:
+    wheels = framework(tmp_path, GOOD + PIP).pip
+    assert wheels is not None
+    assert wheels.package_for("12.4") == "mine-cu12"
+    assert wheels.requirements_for("2.5", "12.4") == ("mine-cu12[all]==2.5.*",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("=={version}.*", "", "pip.requirements = .*{version} must appear"),
+        ("{version}", "{versoin}", "pip.requirements = .*is not a requirement with {version}, {cuda} and {major}"),
+        ("=={version}.*", " is {version}", "pip.requirements = .*is not a requirement"),
+        ('package = "mine-cu{major}"', 'package = "mine cu{major}"', "pip.package = .*is not a requirement"),
+        ('package = "mine-cu{major}"', "", "pip.package is missing; add it"),
+    ],
+)
+def test_a_wrong_table_of_wheels(tmp_path: Path, old: str, new: str, words: str) -> None:
+    assert old in PIP
+    with pytest.raises(SettingsError) as caught:
+        framework(tmp_path, GOOD + PIP.replace(old, new))
+    assert re.search(words, str(caught.value)), caught.value
+
+
+def test_a_framework_whose_wheels_say_nothing_is_not_taken_from_them(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text('[frameworks.xgboost]\nsource = "pip"\n[pip]\npython = "/usr/bin/python3.11"\n')
+    with pytest.raises(SettingsError, match=r'frameworks\.xgboost\.source = "pip": .*take conda'):
+        load_frameworks(load(path))
 
 
 def test_a_framework_unknown_is_named_with_the_closest_known(tmp_path: Path) -> None:

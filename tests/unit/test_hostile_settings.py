@@ -94,7 +94,7 @@ def _toml(value: object) -> str:
 def whole(tmp_path_factory):
     """Every setting that there is."""
     path = tmp_path_factory.mktemp("settings") / "sweep.toml"
-    path.write_text("[frameworks.pytorch]\n")
+    path.write_text('[frameworks.pytorch]\n[payload]\ncommand = "true"\n')
     found = load(path).model_dump(mode="json", exclude={"results", "framework_files"})
     assert len(found) > 8
     return found

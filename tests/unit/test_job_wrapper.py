@@ -18,8 +18,10 @@ from pathlib import Path
 
 import pytest
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from probe_standin import PROBE, ROOT, TORCH, outcomes, result_of
+from probe_standin import PROBE, ROOT, TORCH, outcomes, result_of, toy_files
 
+from sweep.model import Rung
+from sweep.probe.pack import DRIVER, driver_archive
 from sweep.schema import ProbeResult, StepRecord
 
 TUPLE = "pytorch-2.5-cuda12.4-sm80"
@@ -65,7 +67,8 @@ class Job:
         self.channel = root / "channel"
         self.scratch = root / "scratch"
         self.scratch.mkdir(exist_ok=True)
-        for name in ("driver.py", "pytorch.py", "install_rattler.py"):
+        (self.scratch / DRIVER).write_bytes(driver_archive())
+        for name in ("pytorch.py", "install_rattler.py"):
             shutil.copy(PROBE / name, self.scratch)
         self.lines = [
             package(self.channel, "python", {"bin/python": (PYTHON.encode(), 0o755)}),
@@ -73,7 +76,7 @@ class Job:
                 self.channel,
                 "pytorch",
                 {
-                    f"{SITE}/torch/__init__.py": (TORCH.encode(), 0o644),
+                    **{f"{SITE}/{path}": (content, 0o644) for path, content in toy_files().items()},
                     "etc/conda/activate.d/a.sh": (b"export ACTIVATED=+a\n", 0o644),
                     "etc/conda/activate.d/b.sh": (b"this (is not sh\n", 0o644),
                 },
@@ -94,6 +97,8 @@ class Job:
             keep_trailing_newline=True,
         )
         text = templates.get_template("job.sh.j2").render(
+            source="conda",
+            payload=None,
             installer=installer,
             installer_python=sys.executable if installer == "rattler" else "",
             install_limit=install_limit,
@@ -137,7 +142,7 @@ class Job:
 
     def left(self) -> set[str]:
         """What the job leaves beside its input files."""
-        inputs = {"driver.py", "pytorch.py", "install_rattler.py", "explicit.txt", "job.sh", "micromamba"}
+        inputs = {DRIVER, "pytorch.py", "install_rattler.py", "explicit.txt", "job.sh", "micromamba"}
         return {path.name for path in self.scratch.iterdir()} - inputs
 
 
@@ -160,8 +165,13 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
 def test_works(job: Job, shell: list[str]) -> None:
     code, result = job.run(shell)
     assert (code, result.state, result.tuple) == (0, "done", TUPLE)
-    assert [(step.name, step.ok) for step in result.steps] == [("node", True), ("install", True), ("probe", True)]
-    assert outcomes(result) == ["passed"] * 7
+    assert [(step.name, step.ok) for step in result.steps] == [
+        ("node", True),
+        ("install", True),
+        ("probe", True),
+        ("speed", True),
+    ]
+    assert outcomes(result) == ["passed"] * len(Rung)
     assert result.framework is not None
     assert result.framework.version == "9.9+a"  # a script of activate.d ran, and one that cannot did no harm
     assert result.node.hostname == socket.gethostname()
@@ -266,7 +276,7 @@ def test_micromambas_arguments(job: Job) -> None:
     )
     code, result = job.run()
     s = job.scratch
-    assert (code, outcomes(result)) == (0, ["passed"] * 7)
+    assert (code, outcomes(result)) == (0, ["passed"] * len(Rung))
     said = (s.parent / "job.err").read_text()
     assert f"{s}/mamba|{s}/home|create -y --no-rc -p {s}/env -f explicit.txt\n" in said
 
@@ -377,7 +387,7 @@ def test_few_tools(job: Job, shell: list[str], tmp_path: Path) -> None:
     for name in ("mv", "rm", "mkdir", "dirname", "env", shell[0]):
         (tools / name).symlink_to(shutil.which(name) or "")
     code, result = job.run(shell, PATH=str(tools))
-    assert (code, outcomes(result)) == (0, ["passed"] * 7)
+    assert (code, outcomes(result)) == (0, ["passed"] * len(Rung))
     assert (result.tuple, result.node.kernel) == (TUPLE, None if shell[0] != "busybox" else result.node.kernel)
 
 
@@ -427,10 +437,11 @@ def test_a_disk_that_fills_up_in_the_probe(small_disk: Path, tmp_path: Path, she
     text = TORCH.replace(
         'misbehave("import")', "import subprocess; subprocess.call('cat /dev/zero >big', shell=True)"
     )
-    job.lines[1] = package(job.channel, "pytorch", {f"{SITE}/torch/__init__.py": (text.encode(), 0o644)})
+    files = toy_files() | {"torch/__init__.py": text.encode()}
+    job.lines[1] = package(job.channel, "pytorch", {f"{SITE}/{path}": (data, 0o644) for path, data in files.items()})
     job.lock()
     code, result = job.run(shell)
-    assert (code, result.state, outcomes(result)) == (0, "done", ["passed"] * 7)
+    assert (code, result.state, outcomes(result)) == (0, "done", ["passed"] * len(Rung))
 
 
 def test_a_disk_that_is_full_from_the_start(small_disk: Path, tmp_path: Path, shell: list[str]) -> None:

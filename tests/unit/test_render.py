@@ -18,7 +18,7 @@ from sweep import render
 from sweep.errors import ResultsError, SettingsError
 from sweep.framework import load_frameworks
 from sweep.match import Feasibility
-from sweep.model import Cause, GpuClass, Pool, VersionTuple
+from sweep.model import Cause, GpuClass, Pool, Source, VersionTuple
 from sweep.prune import settled, submitted
 from sweep.schema import Plan
 from sweep.settings import Settings
@@ -27,6 +27,7 @@ A = VersionTuple(framework="pytorch", version="2.5", cuda="12.4", capability="8.
 B = VersionTuple(framework="pytorch", version="2.10", cuda="11.8", capability="12.0")
 C = VersionTuple(framework="pytorch", version="2.10", cuda="11.8", capability="9.0")
 HERE = Path("/srv/results/2026-11-20T060000")
+MICROMAMBA = {Source.CONDA: ["micromamba"]}
 
 
 # A job that has neither failed on a machine nor lacked its files there.
@@ -305,7 +306,7 @@ def written(tmp_path: Path) -> Path:
     settings = settings_of(tmp_path)
     here = tmp_path / "2026-11-20T060000"
     render.write_common(settings, load_frameworks(settings), here)
-    render.write_tuples(plan_of(A, B, here=here), settings, here, "micromamba")
+    render.write_tuples(plan_of(A, B, here=here), settings, here, MICROMAMBA)
     return here
 
 
@@ -327,7 +328,7 @@ def test_a_job_is_repeated_only_where_there_are_other_machines(tmp_path: Path, m
     other = able.model_copy(update={"capability": "9.0", "machines": ("other",)})
     plan = plan_of(A, here=here)
     plan = plan.model_copy(update={"pool": plan.pool.model_copy(update={"classes": (able, other)})})
-    render.write_tuples(plan, settings, here, "micromamba")
+    render.write_tuples(plan, settings, here, MICROMAMBA)
     found = commands((here / "tuples" / A.id / "job.sub").read_text())
     assert found["max_retries"] == retries
     assert ("MachineAttrMachine1" in found["requirements"]) is (machines > 1)
@@ -342,13 +343,49 @@ def test_a_submit_file_takes_along_what_the_job_needs(written: Path) -> None:
     found = commands((written / "tuples" / B.id / "job.sub").read_text())
     assert found["initialdir"] == f"{written}/tuples/{B.id}"
     assert found["transfer_input_files"].split(", ") == [
-        f"{written}/probe/driver.py",
+        f"{written}/probe/driver.pyz",
         f"{written}/probe/pytorch.py",
         f"{written}/probe/micromamba",
         f"{written}/environments/pytorch-2.10-cuda11.8/explicit.txt",
     ]
     for path in (found["executable"], *found["transfer_input_files"].split(", ")[:2]):
         assert Path(path).is_file()
+
+
+def test_a_payload_travels_and_what_it_leaves_comes_back(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, '[payload]\ncommand = ["true"]\n')
+    here = tmp_path / "2026-11-20T060000"
+    render.write_common(settings, load_frameworks(settings), here)
+    render.write_tuples(plan_of(A, here=here), settings, here, MICROMAMBA)
+    found = commands((here / "tuples" / A.id / "job.sub").read_text())
+    assert found["transfer_output_files"] == "result.json, payload.json, payload.out, payload.xml"
+    assert (
+        found["transfer_output_remaps"]
+        == '"'
+        + "; ".join(
+            f"{name} = $(run:by_hand_){name}"
+            for name in ("result.json", "payload.json", "payload.out", "payload.xml")
+        )
+        + '"'
+    )
+    inputs = [Path(path) for path in found["transfer_input_files"].split(", ")]
+    assert [path.name for path in inputs[-3:]] == ["run_payload.py", "payload.sh", "payload.tar"]
+    assert all(path.is_file() for path in inputs[-3:])
+    subprocess.run(["sh", "-n", here / "job.sh"], check=True)
+
+
+def test_a_job_of_wheels_takes_the_lock_and_the_nodes_python(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, 'source = "pip"\npython = "3.11"\n[pip]\npython = "/usr/bin/python{python}"\n')
+    here = tmp_path / "2026-11-20T060000"
+    render.write_common(settings, load_frameworks(settings), here)
+    render.write_tuples(plan_of(A, here=here), settings, here, {Source.PIP: ["install_wheels.py", "uv"]})
+    found = commands((here / "tuples" / A.id / "job.sub").read_text())
+    assert found["executable"] == f"{here}/job-pip.sh"
+    assert found["arguments"] == '"pytorch-2.5-cuda12.4-sm80 pytorch 12.4 8.0 /usr/bin/python3.11"'
+    names = [Path(path).name for path in found["transfer_input_files"].split(", ")]
+    assert names[1:] == ["pytorch.py", "install_wheels.py", "uv", "requirements.txt"]
+    subprocess.run(["sh", "-n", here / "job-pip.sh"], check=True)
+    assert not (here / "job.sh").exists()
 
 
 def test_the_dag_has_one_node_for_each_submitted_tuple(written: Path) -> None:
@@ -395,7 +432,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match="cannot write"):
-        render.write_tuples(plan_of(A), settings, tmp_path / "file", "micromamba")
+        render.write_tuples(plan_of(A), settings, tmp_path / "file", MICROMAMBA)
     with pytest.raises(ResultsError, match="cannot write"):
         render.write_common(settings, load_frameworks(settings), tmp_path / "file")
 

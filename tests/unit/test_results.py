@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweepdir import TUPLE, result
 
+from sweep.model import Rung
 from sweep.results import SIZE_LIMIT, Read, Unusable, read_result
 from sweep.schema import ProbeResult, RungOutcome
 
@@ -24,7 +25,7 @@ def test_a_good_result_is_read_whole(tmp_path):
     assert isinstance(found, ProbeResult)
     assert found.framework is not None
     assert (found.tuple, found.state, found.framework.capability) == (TUPLE, "done", "8.0")
-    assert [record.outcome for record in found.rungs] == [RungOutcome.PASSED] * 7
+    assert [record.outcome for record in found.rungs] == [RungOutcome.PASSED] * len(Rung)
 
 
 @pytest.mark.parametrize(
