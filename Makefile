@@ -3,15 +3,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test unit pool faults lint format bench clean
+.PHONY: demo test unit browser pool faults lint format bench clean
 
 demo: $(READY)
 	$(BIN)/python -m sweep.sandbox demo
 
-test: lint unit pool
+test: lint unit browser pool
 
 unit: $(READY)
 	$(BIN)/python -m pytest -n auto tests/unit
+
+# The page in a real Chromium: the installed one, or Debian's, unpacked into .cache.
+browser: $(READY)
+	$(BIN)/python -m pytest tests/browser
+
+# Real frameworks, installed into .cache from the Python registry and from Debian (750 MB and 150 MB, once).
+frameworks: $(READY)
+	$(BIN)/python -m pytest -n auto tests/frameworks
 
 # A real personal HTCondor with simulated GPUs; root becomes an ordinary user first, because HTCondor refuses root.
 # Two files at a time, each in a pool of its own: mostly they wait. The last is a short campaign of faults.
@@ -37,6 +45,7 @@ bench: $(READY)
 	$(BIN)/python tests/bench/bench_start.py
 	$(BIN)/python tests/bench/bench_pool.py
 	$(BIN)/python tests/bench/bench_classify.py
+	$(BIN)/python tests/bench/bench_page.py
 	$(BIN)/python -m sweep.sandbox exec --pool -- $(BIN)/python tests/bench/bench_plan.py
 
 $(READY): pyproject.toml .ci/venv

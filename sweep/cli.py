@@ -324,11 +324,11 @@ def _watch(here: Path, job: str) -> None:
 
 
 def _show(here: Path) -> None:
-    from sweep.files import read_model
+    from sweep import earlier
     from sweep.report.terminal import show
-    from sweep.schema import Outcomes
 
-    show(read_model(here / OUTCOMES, Outcomes, "sweep classify"), f"{here}/compatibility.md .csv .json")
+    outcomes = earlier.read(here)
+    show(outcomes, f"{here}/compatibility.html .md .csv .json", earlier.since_last(here, outcomes))
 
 
 @cli.command("try")
@@ -386,22 +386,142 @@ def classify(context: click.Context, directory: Path, returned: int | None) -> N
 @DIRECTORY
 @click.option("--dag-status", type=int, hidden=True, help="DAGMan's $DAG_STATUS.")
 @click.option("--failed-nodes", type=int, hidden=True, help="DAGMan's $FAILED_COUNT.")
+@click.option("--columns", "only_columns", is_flag=True, help="Say what the columns of the CSV and JSON mean.")
+@click.option("--metric", help="Print what the workload came to instead, such as matmul_tflops.")
 @click.pass_context
-def report(context: click.Context, directory: Path | None, dag_status: int | None, failed_nodes: int | None) -> None:
-    """Write the tables from what there is, and print them."""
-    from sweep.report.files import summary
+def report(
+    context: click.Context,
+    directory: Path | None,
+    dag_status: int | None,
+    failed_nodes: int | None,
+    only_columns: bool,
+    metric: str | None,
+) -> None:
+    """Write the tables and the page from what there is, and print them."""
+    from sweep.report import columns
     from sweep.steps import report_step
 
+    if only_columns:
+        click.echo(columns.markdown())
+        return
     here = _directory(context, directory)
     outcomes = report_step(here, dag_status, failed_nodes)
     if outcomes is None:
         click.echo((here / "summary.txt").read_text(), err=True, nl=False)
         sys.exit(1)
     if dag_status is None:
-        _show(here)
+        if metric:
+            from sweep.report.metric import render
+
+            click.echo(render(outcomes, metric))
+        else:
+            _show(here)
         return
     # DAGMan takes no more than some ten kilobytes from a script before it closes the pipe.
-    click.echo(summary(here, outcomes), nl=False)
+    click.echo((here / "summary.txt").read_text(), nl=False)
     if dag_status or failed_nodes:
         click.echo(f"the DAG failed: status {dag_status}, {failed_nodes} failed nodes", err=True)
         sys.exit(1)
+
+
+@cli.command("diff")
+@click.argument("old", required=False)
+@click.argument("new", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the diff as JSON.")
+@click.pass_context
+def diff_command(context: click.Context, old: str | None, new: str | None, as_json: bool) -> None:
+    """Say what changed from one sweep to another, what is unexpected first, with the likely reasons.
+
+    OLD and NEW are directories of sweeps, or their names below the results directory. Without NEW the newest finished
+    sweep is meant, without both the last two.
+    """
+    from sweep import config, earlier
+    from sweep.diff import diff
+    from sweep.report import changes
+
+    results = config.load(context.obj).results if new is None or not Path(new).is_dir() else Path(new).parent
+    found = diff(*earlier.pair(results, old, new))
+    click.echo(found.model_dump_json(indent=1, by_alias=True) if as_json else "\n".join(changes.lines(found)))
+
+
+@cli.command("history")
+@click.argument("tuple_id", metavar="TUPLE")
+@click.pass_context
+def history_command(context: click.Context, tuple_id: str) -> None:
+    """Say how one tuple fared, one line for each finished sweep, the newest first."""
+    from sweep import config, earlier
+    from sweep.report.past import lines
+
+    click.echo("\n".join(lines(earlier.finished(config.load(context.obj).results), tuple_id)))
+
+
+@cli.command()
+@click.argument("framework")
+@DIRECTORY
+@click.option("--gpu", help="Only GPUs whose name has this text, or of this capability: A100, 8.0.")
+@click.option("--python", help="Only environments with this Python, such as 3.11.")
+@click.option("--site", "site_name", default="generic", show_default=True, help="Whose idiom the submit lines have.")
+@click.option("--json", "as_json", is_flag=True, help="Print the advice as JSON.")
+@click.pass_context
+def advise(
+    context: click.Context,
+    framework: str,
+    directory: Path | None,
+    gpu: str | None,
+    python: str | None,
+    site_name: str,
+    as_json: bool,
+) -> None:
+    """Which version of a framework to take, on which GPUs it runs, and what to write into a submit file."""
+    import json
+
+    from sweep import config
+    from sweep.advise import advise as advice_on
+    from sweep.files import read_model
+    from sweep.report import advice as shown
+    from sweep.schema import Outcomes, Plan
+    from sweep.sites import load_site
+
+    here = _directory(context, directory)
+    site = load_site(site_name)
+    outcomes = read_model(here / OUTCOMES, Outcomes, "sweep classify")
+    plan = read_model(here / PLAN, Plan, "sweep plan")
+    advice = advice_on(outcomes, plan.environments, framework, gpu=gpu, python=python)
+    about = shown.Context(here, outcomes, config.load_stored(here / SETTINGS), site)
+    if as_json:
+        click.echo(json.dumps(shown.as_data(advice, about), indent=1))
+    else:
+        click.echo("\n".join(shown.lines(advice, about)))
+
+
+@cli.command("what-if")
+@DIRECTORY
+@click.option("--driver", help="Every older driver becomes this one: a branch or release, such as 590.")
+@click.option("--drop-cuda", multiple=True, help="A CUDA version goes: 12 with all of its minor versions, or 12.4.")
+@click.option("--retire", multiple=True, help="GPUs go: a capability such as 7.0, or a part of their name.")
+@click.option("--json", "as_json", is_flag=True, help="Print the forecast as JSON.")
+@click.pass_context
+def what_if_command(
+    context: click.Context,
+    directory: Path | None,
+    driver: str | None,
+    drop_cuda: tuple[str, ...],
+    retire: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Which working tuples, and how many devices, a change of the pool would cost."""
+    from sweep import config
+    from sweep.facts import load_facts
+    from sweep.files import read_model
+    from sweep.report import whatif as shown
+    from sweep.schema import Outcomes
+    from sweep.whatif import Change, what_if
+
+    here = _directory(context, directory)
+    facts = load_facts(config.load_stored(here / SETTINGS).rules.facts)
+    outcomes = read_model(here / OUTCOMES, Outcomes, "sweep classify")
+    change = Change(driver, drop_cuda, retire)
+    forecast = what_if(outcomes, change, facts)
+    click.echo(
+        shown.as_json(outcomes, change, forecast) if as_json else "\n".join(shown.lines(outcomes, change, forecast))
+    )

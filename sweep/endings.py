@@ -47,6 +47,17 @@ def without_verdict(case: Case) -> Finding | None:
     return None
 
 
+def payload_alone(case: Case, result: ProbeResult) -> Finding | None:
+    """The finding of a tuple whose payload ran in the probe's place: nothing was asked of the GPU; None for others.
+
+    What became of the payload stands in the outcome's own field.
+    """
+    if result.rungs or not any(step.name == "payload" and step.ok for step in result.steps):
+        return None
+    reason = "the payload ran in place of the probe, and says itself whether it passed"
+    return Finding(Cause.NO_RESULT, reason, case.in_result("payload", reason), "payload-alone")
+
+
 def _removed(case: Case) -> Finding:
     """Removal by one of the sweep's own clauses, which its token names, or by a person."""
     plan, job, logged = case.plan, case.job, case.logged

@@ -16,6 +16,11 @@ EVENTS = "events.log"
 OUTCOMES = "outcomes.json"
 POOL_END = "pool-end.json"
 TABLES = "compatibility.md"  # the one of the tables that is looked for
+PAGE = "compatibility.html"
+CHANGES = "changes.json"  # what changed since the sweep before
+
+# What lies beside the sweeps, in their results directory.
+FEED = "feed.atom"
 
 
 def _resource(name: str) -> Path:

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sweep import condor, events, relook, sweeps
+from sweep import condor, earlier, events, relook, sweeps
 from sweep.config import load_stored
 from sweep.errors import BadFileError, SweepError
 from sweep.files import locked
 from sweep.places import EVENTS, PARENT_DAG, PLAN, SETTINGS
-from sweep.report import files
+from sweep.report import feed, files
 from sweep.schema import Outcomes, Plan
 from sweep.verdict import classify
 
@@ -69,7 +69,8 @@ def classify_step(here: Path, returned: int | None) -> Outcomes:
 def report_step(here: Path, dag_status: int | None, failed_nodes: int | None) -> Outcomes | None:
     """Classify once more and write the tables; None when there is no plan to report on.
 
-    A sweep that ended as it should becomes `latest`. The two numbers are DAGMan's own, absent by hand.
+    A sweep that ended as it should becomes `latest`, and the feed tells of it. The two numbers are DAGMan's own,
+    absent by hand.
 
     Raises:
         BadFileError: `here` is not a sweep's directory; nothing is written there.
@@ -83,9 +84,10 @@ def report_step(here: Path, dag_status: int | None, failed_nodes: int | None) ->
         why = sweeps.failure(here) if not (here / PLAN).is_file() else str(error)
         files.write_failure(here, why)
         return None
-    files.write_tables(here, outcomes)
+    files.write_tables(here, outcomes, earlier.since_last(here, outcomes))
     if dag_status == 0 and not failed_nodes:
         files.point_latest(here)
+        feed.write(here.parent, outcomes.pool.collector)
     return outcomes
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sweep import endings, events, ladder, marks, relook, witness
+from sweep import digests, endings, events, ladder, marks, payload, relook, witness
 from sweep.audit import surprising, wrong_rules
 from sweep.events import Attempt, EventLog, History, Job
 from sweep.files import read_model
@@ -22,14 +22,16 @@ from sweep.finding import Case, Finding
 from sweep.funnel import funnel
 from sweep.installs import Installs
 from sweep.marks import Environments
-from sweep.model import Cause, GpuClass, Verdict
+from sweep.model import Cause, GpuClass, Source, Verdict
 from sweep.outliers import outliers, sentence
 from sweep.places import EVENTS, PLAN
 from sweep.results import Read, Unusable, read
 from sweep.schema import (
     Evidence,
+    Measure,
     Outcome,
     Outcomes,
+    Payload,
     Plan,
     PlannedTuple,
     PoolEnd,
@@ -49,6 +51,8 @@ class _Judged:
     history: History | None = None
     job: Job | None = None
     testimony: witness.Testimony = witness.SILENCE
+    payload: Payload | None = None
+    speed: tuple[Measure, ...] = ()
 
 
 def classify(here: Path) -> Outcomes:
@@ -69,11 +73,13 @@ def classify(here: Path) -> Outcomes:
         if not planned.submitted or history is None:
             judged.append(_Judged(planned, _without_job(plan, planned, log)))
             continue
-        result = read(here / "tuples" / planned.id / "result.json", planned.id)
+        directory = here / "tuples" / planned.id
+        result = read(directory / "result.json", planned.id)
         installs.note(_lock(environments, planned), history.attempts, result.result)
-        judged.append(_with_job(plan, planned, history, result, classes.get(planned.gpu or "")))
+        each = _with_job(plan, planned, history, result, classes.get(planned.gpu or ""))
+        judged.append(replace(each, payload=payload.read(directory, planned.id)))
     outcomes = [
-        _outcome(each, environments, log.newest)
+        _outcome(each, plan, environments, log.newest)
         for each in (_in_view_of_all(each, installs, end, environments) for each in judged)
     ]
     issues, issue_notes = marks.issues_of(here)
@@ -88,6 +94,9 @@ def classify(here: Path) -> Outcomes:
         pool=plan.pool,
         funnel=funnel(plan.space, outcomes),
         gpu_hours=round(sum(o.gpu_seconds for o in outcomes) / 3600, 4),
+        channels=plan.channels,
+        digests=digests.of_sweep(here, plan),
+        noted={e.id: e.noted for e in plan.environments if e.noted},
         notes=(
             *wrong_rules(outcomes),
             *([log.problem] if log.problem else []),
@@ -138,8 +147,11 @@ def _with_job(
     if isinstance(result.result, Unusable):
         finding = Finding(Cause.NO_RESULT, f"the job exited 0, but {result.result.why}", case.logged)
         return _Judged(planned, finding, history, job)
+    if (finding := endings.payload_alone(case, result.result)) is not None:
+        return _Judged(planned, finding, history, job)
     testimony = witness.hear(planned, gpu, job.attempts[-1] if job.attempts else None, result.result)
-    return _Judged(planned, _on_its_device(case, result.result, testimony), history, job, testimony)
+    finding = _on_its_device(case, result.result, testimony)
+    return _Judged(planned, finding, history, job, testimony, speed=tuple(result.result.speed))
 
 
 def _deciding_job(history: History, result: ProbeResult | Unusable) -> Job:
@@ -179,7 +191,7 @@ def _lock(environments: Environments, planned: PlannedTuple) -> str:
     return (environment.lock_sha256 if environment else None) or planned.id.partition("-sm")[0]
 
 
-def _outcome(each: _Judged, environments: Environments, now: int) -> Outcome:
+def _outcome(each: _Judged, plan: Plan, environments: Environments, now: int) -> Outcome:
     planned, finding = each.planned, each.finding
     environment = environments.get((planned.framework, planned.version, planned.cuda))
     return Outcome(
@@ -195,6 +207,9 @@ def _outcome(each: _Judged, environments: Environments, now: int) -> Outcome:
         evidence=finding.evidence,
         build=environment.build if environment else None,
         lock_sha256=environment.lock_sha256 if environment else None,
+        source=plan.sources.get(planned.framework, Source.CONDA),
+        payload=each.payload,
+        speed=each.speed if finding.cause.verdict is Verdict.WORKS else (),
         **(_whereabouts(each.history.attempts, each.job, each.testimony, now) if each.history and each.job else {}),
     )
 

@@ -1,1 +1,1 @@
-"""Outcomes -> tables: CSV, JSON, Markdown and the terminal. Everything here is derived from outcomes.json."""
+"""Outcomes -> tables, page, summary, feed and the terminal. Everything here is derived from outcomes.json."""

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.advise import Advice, Pick, Standing, gpu_lines
+from sweep.advise import Advice, Pick, Standing, advise, gpu_lines
+from sweep.config import load_stored
 from sweep.cuda import driver_floor
+from sweep.errors import SweepError
+from sweep.files import read_model
 from sweep.model import GpuClass
-from sweep.schema import Outcomes
+from sweep.places import PLAN, SETTINGS
+from sweep.report import table
+from sweep.schema import Outcomes, Plan
 from sweep.settings import Settings
-from sweep.sites import Site
+from sweep.sites import Site, load_site
 
 
 @dataclass(frozen=True)
@@ -99,12 +104,29 @@ def _pick(advice: Advice, pick: Pick, context: Context) -> Iterator[str]:
 
 
 def gpus(classes: Sequence[GpuClass]) -> str:
-    """`A100-SXM4-40GB ×4 (sm80), ...`: device models with their numbers, whatever their drivers."""
+    """`gpu_names` as one text."""
+    return ", ".join(gpu_names(classes))
+
+
+def gpu_names(classes: Sequence[GpuClass]) -> list[str]:
+    """`A100-SXM4-40GB ×4 (sm80)`: device models with their numbers, whatever their drivers."""
     counts: dict[tuple[str, str], int] = {}
     for gpu in classes:
         name = gpu.device, gpu.capability
         counts[name] = counts.get(name, 0) + gpu.devices
-    return ", ".join(f"{device} ×{n} (sm{cap.replace('.', '')})" for (device, cap), n in counts.items())
+    return [f"{device} ×{n} (sm{cap.replace('.', '')})" for (device, cap), n in counts.items()]
+
+
+def for_page(here: Path, outcomes: Outcomes) -> list[dict[str, Any]]:
+    """The advice on every framework, for any pool; none where the plan or the settings are not there any longer."""
+    try:
+        plan = read_model(here / PLAN, Plan, "sweep plan")
+        context = Context(here, outcomes, load_stored(here / SETTINGS), load_site("generic"))
+    except SweepError:
+        return []
+    return [
+        as_data(advise(outcomes, plan.environments, framework), context) for framework in table.frameworks(outcomes)
+    ]
 
 
 def as_data(advice: Advice, context: Context) -> dict[str, Any]:
@@ -126,7 +148,7 @@ def as_data(advice: Advice, context: Context) -> dict[str, Any]:
                 "devices": pick.reach.devices,
                 "of_devices": pick.reach.total,
                 "capabilities": list(pick.reach.capabilities),
-                "gpus": {standing.value: [c.device for c in pick.reach.on(standing)] for standing in Standing},
+                "gpus": {standing.value: gpu_names(pick.reach.on(standing)) for standing in Standing},
                 "files": [str(path) for path in environment_files(pick, context.here)],
                 "install": install_line(pick, context.here),
                 "submit": submit_lines(advice, pick, context),

@@ -51,7 +51,7 @@ def rows(offer: Offer, parts: int | None = None, prereleases: bool = False) -> l
     for build, cuda in zip(offer.builds, offer.cuda, strict=True):
         for name in belongs[build.version]:
             groups[name][cuda, build.channel].append(build)
-    package = offer.framework.cuda_package
+    package = offer.package
     return [row for name in chosen for row in _of_version(package, name, groups[name])]
 
 

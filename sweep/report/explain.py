@@ -96,7 +96,8 @@ def _environment(here: Path, environment: PlannedEnvironment | None) -> Iterator
         return
     yield f"Environment {environment.id}: {environment.state}"
     yield f"  asked for: {', '.join(environment.specs)}"
-    yield f"  on a node with: {', '.join(environment.virtual_packages)}"
+    if environment.virtual_packages:
+        yield f"  on a node with: {', '.join(environment.virtual_packages)}"
     if environment.state is EnvironmentState.RESOLVED:
         compiled = f", compiled with CUDA {environment.compiled}" if environment.compiled else ""
         built = f" on {environment.built:%Y-%m-%d}" if environment.built else ""
@@ -105,7 +106,9 @@ def _environment(here: Path, environment: PlannedEnvironment | None) -> Iterator
             f"  installs: CUDA runtime {environment.runtime or 'unknown'}, Python {environment.python or 'none'}, "
             + (f"{environment.packages} packages, {environment.size / 1e9:.2f} GB to download")
         )
-        yield f"  lock: environments/{environment.id}/explicit.txt (SHA-256 {environment.lock_sha256})"
+        lock = environment.source.lock
+        place = f"lock: environments/{environment.id}/{lock}" if lock else f"image: {environment.image}"
+        yield f"  {place} (SHA-256 {environment.lock_sha256})"
         if environment.same_as:
             yield f"  the same lock as {environment.same_as}"
         return

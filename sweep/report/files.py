@@ -8,27 +8,34 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sweep.diff import Diff
 from sweep.errors import ResultsError
 from sweep.files import write_atomic, write_model
 from sweep.model import visible
-from sweep.places import OUTCOMES, TABLES
-from sweep.report import markdown, table
+from sweep.places import CHANGES, OUTCOMES, PAGE, TABLES
+from sweep.report import advice, changes, columns, junit, markdown, page, summary, table
 from sweep.schema import Outcomes
 
-TABLE_SCHEMA = "sweep.table/1"
 
+def write_tables(here: Path, outcomes: Outcomes, since: Diff | str | None = None) -> None:
+    """Write everything that is derived from a sweep's outcomes.
 
-def write_tables(here: Path, outcomes: Outcomes) -> None:
-    """Write compatibility.csv, .json, .md and summary.txt.
+    `since` is its difference to the last sweep, or why there is none.
 
     Raises:
         ResultsError: the directory cannot be written.
     """
-    rows = json.loads(table.frame(outcomes).to_json(orient="records") or "[]")
-    write_atomic(here / "compatibility.json", json.dumps({"schema": TABLE_SCHEMA, "rows": rows}, indent=1) + "\n")
+    rows = json.loads(table.frame(outcomes, changes.kinds(since)).to_json(orient="records") or "[]")
+    write_atomic(here / "compatibility.json", json.dumps({"schema": columns.SCHEMA, "rows": rows}, indent=1) + "\n")
     write_atomic(here / "compatibility.csv", _csv(rows))
-    write_atomic(here / TABLES, markdown.render(outcomes))
-    write_atomic(here / "summary.txt", summary(here, outcomes))
+    write_atomic(here / "junit.xml", junit.render(outcomes))
+    write_atomic(here / PAGE, page.render(outcomes, since, here, advice.for_page(here, outcomes)))
+    if isinstance(since, Diff) and outcomes.state != "unfinished":  # the feed tells of finished sweeps
+        write_model(here / CHANGES, since)
+    else:
+        (here / CHANGES).unlink(missing_ok=True)
+    write_atomic(here / TABLES, markdown.render(outcomes, since))
+    write_atomic(here / "summary.txt", summary.render(here, outcomes, since))
 
 
 def write_outcomes(here: Path, outcomes: Outcomes) -> None:
@@ -41,14 +48,7 @@ def write_failure(here: Path, why: str) -> None:
     text = visible(f"Sweep {here.name} has no table: {why}")
     write_atomic(here / "summary.txt", text + "\n")
     write_atomic(here / TABLES, f"{markdown.TITLE}\n\n{markdown.plain(text)}\n")
-
-
-def summary(here: Path, outcomes: Outcomes) -> str:
-    """A few lines for cron's mail."""
-    lines = [table.headline(outcomes)]
-    lines += [f"  {row.count:>6}  {row.stage}{f' ({row.detail})' if row.detail else ''}" for row in outcomes.funnel]
-    lines += [f"  note: {note}" for note in outcomes.notes]
-    return "\n".join([*lines, f"Tables: {here}/compatibility.md"]) + "\n"
+    write_atomic(here / PAGE, page.failure(text))
 
 
 def point_latest(here: Path) -> None:

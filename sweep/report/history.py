@@ -53,6 +53,8 @@ def ladder(here: Path, tuple_id: str) -> Iterator[str]:
         yield f"Result: {result.why}"
         return
     yield f"Result of {result.node.machine or result.node.hostname or 'an unnamed machine'}"
+    if result.node.library is not None and result.node.library.problem:
+        yield f"  the driver's library, asked by itself: {clip(result.node.library.problem)}"
     for step in result.steps:
         kind = "" if step.ok else f": {step.kind or 'failed'}: {clip(step.message or '')}"
         yield f"  step {step.name}, {step.seconds:.1f} s{kind or ': done'}"
@@ -60,6 +62,9 @@ def ladder(here: Path, tuple_id: str) -> Iterator[str]:
         said = f": {clip(rung.message)}" if rung.message else ""
         took = "" if rung.outcome is RungOutcome.SKIPPED else f", {rung.seconds:.1f} s"
         yield f"  rung {rung.rung}{took}: {rung.outcome.value}{said}"
+        yield from (f"    {name}: {clip(how)}" for name, how in rung.formats.items() if how != "passed")
+    for each in result.speed:
+        yield f"  {each.metric}: {each.value:g} {each.unit}, {each.ratio:.3g} times the node's processor"
 
 
 def _when(time: int) -> str:

@@ -1,33 +1,116 @@
-"""compatibility.md: the matrices, the failures by cause, the pool and the funnel; short enough for a ticket."""
+"""compatibility.md: changes, matrices, failures by cause, the pool and the funnel; short enough for a ticket."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
 
 from tabulate import tabulate
 
-from sweep.report import table
+from sweep.diff import Diff
+from sweep.places import PAGE
+from sweep.report import changes, table
 from sweep.schema import Outcomes
 
 TITLE = "# Which versions work on which GPUs"
 
 
-def render(outcomes: Outcomes) -> str:
-    """The whole document."""
-    parts = [TITLE, "", plain(table.headline(outcomes)), ""]
+# A comment on a pull request holds 65,536 characters; the rest is for whoever posts it.
+LIMIT: Final = 60_000
+_NAMES = 8  # environments that are named of a group of changes
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A part of the document; where there is no room for all, those that can best be spared are cut first."""
+
+    spared: int
+    lines: list[str]
+
+    def cut(self, room: int) -> _Section:
+        """As many whole lines as fit, the title at least, and a line that says how many are missing."""
+        kept, used = self.lines[:1], len(self.lines[0])
+        for line in self.lines[1:]:
+            used += len(line) + 1
+            if used > room:
+                break
+            kept.append(line)
+        left_out = sum(bool(line) for line in self.lines[len(kept) :])
+        return _Section(self.spared, [*kept, "", f"({left_out} more lines are left out here; {PAGE} has them.)", ""])
+
+    def __len__(self) -> int:
+        return sum(len(line) + 1 for line in self.lines)
+
+
+def render(outcomes: Outcomes, since: Diff | str | None = None) -> str:
+    """The whole document, in at most `LIMIT` characters; `since` is the difference to the last sweep."""
+    sections = [
+        _Section(0, _head(outcomes, since)),
+        _Section(1, _surprises(outcomes)),
+        _Section(1, _changes(since)),
+        *(_Section(2, _matrix(outcomes, f, changes.differing(since))) for f in table.frameworks(outcomes)),
+        _Section(3, ["## What does not work, by cause", "", *_failures(outcomes)]),
+        _Section(3, _payloads(outcomes)),
+        _Section(4, _predictions(outcomes)),
+        _Section(5, ["## The pool", "", *_pool(outcomes), ""]),
+        _Section(6, ["## The funnel", "", *_funnel(outcomes), ""]),
+    ]
+    return "\n".join(line for section in _within(sections, LIMIT) for line in section.lines)
+
+
+def _within(sections: list[_Section], limit: int) -> list[_Section]:
+    for place, section in sorted(enumerate(sections), key=lambda each: -each[1].spared):
+        over = sum(map(len, sections)) - limit
+        if over <= 0:
+            break
+        if section.lines:
+            sections[place] = section.cut(len(section) - over - 100)  # the line that says so needs some room itself
+    return sections
+
+
+def _head(outcomes: Outcomes, since: Diff | str | None) -> list[str]:
+    parts = [TITLE, ""]
+    if changed := changes.headline(since):
+        parts += [plain(changed), ""]
+    parts += [plain(table.headline(outcomes)), ""]
     if outcomes.simulated:
         parts += ["**The GPUs of this pool are simulated; the verdicts say nothing about real ones.**", ""]
-    parts += [plain(f"Note: {note}") + "\n" for note in outcomes.notes]
-    parts += [f"Driver policy: {outcomes.driver_policy}. {table.LEGEND}", ""]
-    for framework in table.frameworks(outcomes):
-        parts += [f"## {framework}", "", _matrix(outcomes, framework), ""]
-        if unbuilt := table.never_built(outcomes, framework):
-            parts += [plain(unbuilt), ""]
-    parts += ["## What does not work, by cause", "", *_failures(outcomes)]
-    parts += _predictions(outcomes)
-    parts += ["## The pool", "", _pool(outcomes), ""]
-    parts += ["## The funnel", "", _funnel(outcomes), ""]
-    return "\n".join(parts)
+    parts += [line for note in outcomes.notes for line in (plain(f"Note: {note}"), "")]
+    return [*parts, f"Driver policy: {outcomes.driver_policy}. {table.LEGEND}", ""]
+
+
+def _surprises(outcomes: Outcomes) -> list[str]:
+    """What went against a prediction: unexpected, whatever the last sweep said."""
+    found = [
+        f"- **unexpected** {_quoted(each.names, _NAMES)}: {plain(each.reason)}"
+        for each in changes.surprises(outcomes)
+    ]
+    return ["## Against a prediction", "", *found, ""] if found else []
+
+
+def _changes(since: Diff | str | None) -> list[str]:
+    """The diff: what is unexpected first, each group of alike changes once."""
+    if not isinstance(since, Diff) or not since.changes:
+        return []
+    parts = [f"## What changed since {plain(since.old)}"]
+    kind = None
+    for group in changes.groups(since):
+        if group.kind is not kind:
+            kind = group.kind
+            parts += ["", f"### {kind.capitalize()}", ""]
+        flag = "**unexpected** " if group.unexpected else ""
+        turn = f"{group.turn}, " if group.turn else ""
+        names = plain(changes.shortened(group.names, _NAMES)) if group.one_sided else _quoted(group.names, _NAMES)
+        parts.append(f"- {flag}{names}: {turn}{plain(group.reason)}")
+    return [*parts, ""]
+
+
+def _quoted(names: list[str], limit: int | None = None) -> str:
+    """Names as code; of a long list the beginning, and how many more there are."""
+    more = f" and {len(names) - limit} more" if limit and len(names) > limit else ""
+    return ", ".join(f"`{name}`" for name in names[:limit]) + more
 
 
 def plain(text: str) -> str:
@@ -36,11 +119,29 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|&~!])", r"\\\1", text)
 
 
-def _matrix(outcomes: Outcomes, framework: str) -> str:
-    frame = table.matrix(outcomes, framework)
+def _matrix(outcomes: Outcomes, framework: str, changed: Collection[str]) -> list[str]:
+    frame = table.matrix(outcomes, framework, changed)
     titles = [table.column_title(c, outcomes.pool.classes) for c in frame.columns]
     rows = [[version, cuda, *cells] for (version, cuda), cells in zip(frame.index, frame.to_numpy(), strict=True)]
-    return tabulate(rows, headers=["version", "CUDA", *titles], tablefmt="github", disable_numparse=True)
+    unbuilt = table.never_built(outcomes, framework)
+    return [
+        f"## {framework}",
+        "",
+        *([f"Environments: {source}.", ""] if (source := table.source(outcomes, framework)) else []),
+        *_table(rows, ["version", "CUDA", *titles]),
+        "",
+        *([plain(unbuilt), ""] if unbuilt else []),
+    ]
+
+
+def _payloads(outcomes: Outcomes) -> list[str]:
+    """What became of the project's own command, a tuple a line."""
+    told = [f"- `{tuple_id}`: {plain(said)}" for tuple_id, said in table.payloads(outcomes)]
+    return ["## The payload, in each environment", "", *told, ""] if told else []
+
+
+def _table(rows: list[list[Any]], headers: list[str]) -> list[str]:
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True).splitlines()
 
 
 def _failures(outcomes: Outcomes) -> list[str]:
@@ -51,8 +152,7 @@ def _failures(outcomes: Outcomes) -> list[str]:
             meaning = group.cause.meaning
             parts += ["", f"### {group.cause.verdict}: {group.cause}", "", f"{meaning[0].upper()}{meaning[1:]}.", ""]
             last = group.cause
-        names = ", ".join(f"`{name}`" for name in group.names)
-        parts.append(f"- {names}: {plain(group.reason)} (`{group.evidence}`)")
+        parts.append(f"- {_quoted(group.names)}: {plain(group.reason)} (`{group.evidence}`)")
     return [*parts[1:], ""] if parts else ["Nothing: every tuple works.", ""]
 
 
@@ -71,11 +171,10 @@ def _predictions(outcomes: Outcomes) -> list[str]:
     if not rows:
         return []
     headers = ["rule", "kind", "says", "tested", "against it"]
-    text = tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
-    return ["## Predictions put to the test", "", text, ""]
+    return ["## Predictions put to the test", "", *_table(rows, headers), ""]
 
 
-def _pool(outcomes: Outcomes) -> str:
+def _pool(outcomes: Outcomes) -> list[str]:
     rows = [
         [
             c.capability,
@@ -89,12 +188,10 @@ def _pool(outcomes: Outcomes) -> str:
         for c in outcomes.pool.classes
     ]
     headers = ["capability", "device", "devices", "machines", "memory", "driver", "newest CUDA"]
-    text = tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
-    for problem in outcomes.pool.problems:
-        text += f"\n\nNot usable: {plain(problem.slot)}: {plain(problem.problem)}"
-    return text
+    problems = [f"Not usable: {plain(each.slot)}: {plain(each.problem)}" for each in outcomes.pool.problems]
+    return [*_table(rows, headers), *(line for said in problems for line in ("", said))]
 
 
-def _funnel(outcomes: Outcomes) -> str:
+def _funnel(outcomes: Outcomes) -> list[str]:
     rows = [[plain(row.stage), row.count, plain(row.detail)] for row in outcomes.funnel]
-    return tabulate(rows, headers=["stage", "tuples", "of which"], tablefmt="github", disable_numparse=True)
+    return _table(rows, ["stage", "tuples", "of which"])

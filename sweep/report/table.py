@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,8 +10,9 @@ import pandas as pd
 
 from sweep import audit
 from sweep.cuda import version_key
-from sweep.model import Cause, GpuClass, Verdict
-from sweep.schema import Outcome, Outcomes
+from sweep.model import Cause, GpuClass, Source, Verdict
+from sweep.report import columns, speed
+from sweep.schema import Evidence, Outcome, Outcomes, Payload
 
 GLYPHS: Final = {
     Verdict.WORKS: "✓",
@@ -22,18 +24,30 @@ GLYPHS: Final = {
 
 LEGEND: Final = (
     "✓ works   ○ no slot matched   △ no environment   ✗ failed on the GPU   ? inconclusive   "
-    "(in parentheses: settled without a job)   = as predicted   ≠ against the prediction   † a known issue"
+    "(in parentheses: settled without a job)   ! changed since the last sweep   = as predicted   "
+    "≠ against the prediction   † a known issue"
 )
 
 
-def cell(outcome: Outcome) -> str:
-    """Glyph and word of one tuple; parentheses say that no job was needed to know, signs how a prediction fared."""
-    word = "works" if outcome.cause is Cause.ALL_RUNGS else outcome.cause.value
-    text = f"{GLYPHS[outcome.verdict]} {word}"
-    if not outcome.submitted:
-        return f"({text})"
-    signs = ["≠" if outcome.surprise else "="] if tells(outcome) else []
-    return " ".join([text, *signs, *(["†"] if outcome.expected else [])])
+def cell(outcome: Outcome, *, changed: bool = False) -> str:
+    """Glyph and word of one tuple; parentheses say that no job was needed to know, signs how a prediction fared.
+
+    `changed` says that it ended otherwise in the sweep before.
+    """
+    text = f"{GLYPHS[outcome.verdict]} {word(outcome.cause)}"
+    return " ".join([text if outcome.submitted else f"({text})", *signs(outcome, changed=changed)])
+
+
+def signs(outcome: Outcome, *, changed: bool) -> list[str]:
+    """The signs of a cell: changed since the last sweep, as predicted or against it, a known issue."""
+    prediction = ["≠" if outcome.surprise else "="] if tells(outcome) else []
+    known = ["†"] if outcome.expected and outcome.submitted else []
+    return [*(["!"] if changed else []), *prediction, *known]
+
+
+def word(cause: Cause) -> str:
+    """The one word of a cell."""
+    return "works" if cause is Cause.ALL_RUNGS else cause.value
 
 
 def tells(outcome: Outcome) -> bool:
@@ -41,17 +55,56 @@ def tells(outcome: Outcome) -> bool:
     return outcome.submitted and audit.tells(outcome.cause, outcome.prediction)
 
 
-def frame(outcomes: Outcomes) -> pd.DataFrame:
-    """One row per tuple, with every field of its outcome; the evidence is spread over three columns."""
+def frame(outcomes: Outcomes, kinds: Mapping[str, str]) -> pd.DataFrame:
+    """One row per tuple, with every field of its outcome; the evidence is spread over three columns.
+
+    `kinds` says by tuple what kind of change there was since the last sweep.
+    """
     rows = []
     for outcome in outcomes.tuples:
-        row = outcome.model_dump(mode="json", exclude={"evidence", "prediction", "known"})
+        row = outcome.model_dump(mode="json", exclude=set(columns.SPREAD))
         evidence, expected = outcome.evidence, outcome.prediction
         row |= {"predicted": expected and expected.cause.value, "predicted_by": expected and expected.rule}
         row |= {"known_issue": outcome.known and outcome.known.id}
+        row |= _payload(outcome.payload) | speed.columns(outcome)
         row |= {"evidence_file": evidence.file, "evidence_line": evidence.line, "evidence_excerpt": evidence.excerpt}
-        rows.append({"sweep": outcomes.sweep, "simulated": outcomes.simulated, **row})
+        whole = {"sweep": outcomes.sweep, "simulated": outcomes.simulated, "change": kinds.get(outcome.id)}
+        rows.append({**whole, **row})
     return pd.DataFrame(rows).astype({"evidence_line": "Int64"}) if rows else pd.DataFrame()
+
+
+def _payload(payload: Payload | None) -> dict[str, object]:
+    """The columns of the project's own command; all of them empty where it did not run."""
+    found = payload.model_dump(mode="json") if payload else {}
+    counts = found.get("tests") or {}
+    own = {name: found.get(name) for name in ("passed", "exit_code", "ended", "seconds")}
+    tests = {name: counts.get(name) for name in ("tests", "failures", "errors", "skipped")}
+    return {f"payload_{name}": value for name, value in (own | tests).items()}
+
+
+def source(outcomes: Outcomes, framework: str) -> str:
+    """Where a framework's environments come from, in words; empty for conda channels, where most do."""
+    found = next((o.source for o in outcomes.tuples if o.framework == framework), Source.CONDA)
+    return {Source.PIP: "wheels of a package index", Source.CONTAINER: "container images"}.get(found, "")
+
+
+def payloads(outcomes: Outcomes) -> list[tuple[str, str]]:
+    """The tuples that the project's own command ran for, each with what became of it in one clause."""
+    return [(o.id, told(o.payload)) for o in outcomes.tuples if o.payload is not None]
+
+
+def told(payload: Payload) -> str:
+    """How the project's own command ended, in one clause."""
+    end = {"timeout": "did not end in time", "interrupted": "was interrupted"}.get(payload.ended)
+    end = end or ("passed" if payload.passed else f"failed with exit code {payload.exit_code}")
+    tests = payload.tests
+    counts = (
+        f", {tests.tests} tests: {tests.failures} failed, {tests.errors} errors, {tests.skipped} skipped"
+        if tests
+        else ""
+    )
+    note = f" ({payload.note})" if payload.note else ""
+    return f"{end} after {payload.seconds:.1f} s{counts}{note}"
 
 
 def frameworks(outcomes: Outcomes) -> list[str]:
@@ -59,9 +112,10 @@ def frameworks(outcomes: Outcomes) -> list[str]:
     return list(dict.fromkeys(o.framework for o in outcomes.tuples))
 
 
-def matrix(outcomes: Outcomes, framework: str) -> pd.DataFrame:
+def matrix(outcomes: Outcomes, framework: str, changed: Collection[str] = ()) -> pd.DataFrame:
     """Version and CUDA runtime down, capability (or GPU class) across, a cell's words inside; in the plan's order.
 
+    `changed` are the tuples to be marked as such.
     Rows without any build are left to `never_built`: they would say the same thing in every cell.
     """
     built = [o for o in outcomes.tuples if o.framework == framework and o.cause is not Cause.NO_BUILD]
@@ -69,8 +123,8 @@ def matrix(outcomes: Outcomes, framework: str) -> pd.DataFrame:
         {
             "version": [o.version for o in built],
             "CUDA": [o.cuda for o in built],
-            "place": [_place(o) for o in built],
-            "cell": [cell(o) for o in built],
+            "place": [place_of(o) for o in built],
+            "cell": [cell(o, changed=o.id in changed) for o in built],
         }
     ).pivot(index=["version", "CUDA"], columns="place", values="cell")
     rows = list(dict.fromkeys((o.version, o.cuda) for o in built))
@@ -80,7 +134,7 @@ def matrix(outcomes: Outcomes, framework: str) -> pd.DataFrame:
     return table.reindex(index=index, columns=columns).fillna("")
 
 
-def _place(outcome: Outcome) -> str:
+def place_of(outcome: Outcome) -> str:
     """What a column stands for: a capability, or a GPU class of it."""
     return f"{outcome.capability} {outcome.gpu}" if outcome.gpu else outcome.capability
 
@@ -104,6 +158,20 @@ def column_title(place: str, classes: tuple[GpuClass, ...]) -> str:
     return " ".join(filter(None, (f"sm{capability.replace('.', '')}", gpu, f"×{devices}")))
 
 
+def where(evidence: Evidence) -> str:
+    """`file:line`, where the evidence has a line."""
+    return f"{evidence.file}:{evidence.line}" if evidence.line else evidence.file
+
+
+def names(ids: Iterable[str]) -> list[str]:
+    """`pytorch-2.8-cuda12.9 sm60 sm70`, an environment each: enough to write every tuple's id."""
+    found: dict[str, list[str]] = {}
+    for tuple_id in ids:
+        environment, _, gpu = tuple_id.partition("-sm")
+        found.setdefault(environment, []).append(f"sm{gpu}")
+    return [" ".join((environment, *gpus)) for environment, gpus in found.items()]
+
+
 @dataclass(frozen=True)
 class Group:
     """Outcomes with the same cause that are explained by the same words: the first one's."""
@@ -113,18 +181,13 @@ class Group:
 
     @property
     def names(self) -> list[str]:
-        """`pytorch-2.8-cuda12.9 sm60 sm70`, an environment each: enough to write every tuple's id."""
-        found: dict[str, list[str]] = {}
-        for o in self.outcomes:
-            environment, _, capability = o.id.rpartition("-")
-            found.setdefault(environment, []).append(capability)
-        return [" ".join((environment, *capabilities)) for environment, capabilities in found.items()]
+        """Enough to write every tuple's id, an environment each."""
+        return names(o.id for o in self.outcomes)
 
     @property
     def evidence(self) -> str:
         """Where to look: the first one's file and line; the others' are like it."""
-        first = self.outcomes[0].evidence
-        return f"{first.file}:{first.line}" if first.line else first.file
+        return where(self.outcomes[0].evidence)
 
     @property
     def reason(self) -> str:

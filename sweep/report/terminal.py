@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sweep.diff import Diff
 from sweep.model import Pool, Verdict
-from sweep.report import table
+from sweep.report import changes, table
 from sweep.schema import Outcomes
 
 _STYLES = {
@@ -31,13 +33,14 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL, highlight=False, soft_wrap=False)
 
 
-def show(outcomes: Outcomes, where: str) -> None:
-    """Print matrices, failures, funnel and where the files are."""
+def show(outcomes: Outcomes, where: str, since: Diff | str | None = None) -> None:
+    """Print what changed since the last sweep, matrices, failures, funnel and where the files are."""
     out = console()
     if outcomes.simulated:
         out.print(Text("SIMULATED GPUs: the verdicts say nothing about real ones", style="bold reverse"))
+    _changes(out, outcomes, since)
     for framework in table.frameworks(outcomes):
-        out.print(_matrix(outcomes, framework, out.width))
+        out.print(_matrix(outcomes, framework, changes.differing(since), out.width))
         if unbuilt := table.never_built(outcomes, framework):
             out.print(Text(f" {unbuilt}", style="dim"))
         out.print()
@@ -50,6 +53,15 @@ def show(outcomes: Outcomes, where: str) -> None:
         out.print(Text(f"note: {note}", style="bold"))
     out.print(Text(table.headline(outcomes), style="bold"))
     out.print(Text(f"tables: {where}"))
+
+
+def _changes(out: Console, outcomes: Outcomes, since: Diff | str | None) -> None:
+    for each in changes.surprises(outcomes):
+        out.print(Text(f"unexpected: {changes.shortened(each.names, 8)}: {each.reason}", style="bold"))
+    if isinstance(since, Diff):
+        for line in changes.lines(since):
+            out.print(Text(line, style="" if line.startswith(" ") else "bold"))
+        out.print()
 
 
 def show_pool(pool: Pool) -> None:
@@ -71,8 +83,8 @@ def _table(title: str) -> Table:
     return Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
 
 
-def _matrix(outcomes: Outcomes, framework: str, width: int) -> Table:
-    frame = table.matrix(outcomes, framework)
+def _matrix(outcomes: Outcomes, framework: str, changed: Collection[str], width: int) -> Table:
+    frame = table.matrix(outcomes, framework, changed)
     grid = _table(framework)
     narrow = width < _LEFT_COLUMNS + _CELL * len(frame.columns)
     grid.add_column("version")

@@ -3,7 +3,19 @@
 Each has the name and version of its schema in its first field; a reader refuses a schema that it does not know.
 """
 
-from sweep.schema.outcomes import Evidence, FunnelRow, Known, Outcome, Outcomes, Outlier, PoolEnd, SlotAnswer
+from sweep.schema.outcomes import (
+    Digests,
+    Evidence,
+    FunnelRow,
+    JUnitCounts,
+    Known,
+    Outcome,
+    Outcomes,
+    Outlier,
+    Payload,
+    PoolEnd,
+    SlotAnswer,
+)
 from sweep.schema.plan import (
     ChannelSnapshot,
     ClassShare,
@@ -19,8 +31,10 @@ from sweep.schema.plan import (
 from sweep.schema.records import Amount, EachOnce, OfTuple
 from sweep.schema.result import (
     FrameworkFacts,
+    Measure,
     NodeDevice,
     NodeFacts,
+    PayloadRecord,
     ProbeResult,
     RungOutcome,
     RungRecord,
@@ -32,19 +46,24 @@ __all__ = [
     "Amount",
     "ChannelSnapshot",
     "ClassShare",
+    "Digests",
     "EachOnce",
     "EnvironmentState",
     "Estimate",
     "Evidence",
     "FrameworkFacts",
     "FunnelRow",
+    "JUnitCounts",
     "Known",
+    "Measure",
     "NodeDevice",
     "NodeFacts",
     "OfTuple",
     "Outcome",
     "Outcomes",
     "Outlier",
+    "Payload",
+    "PayloadRecord",
     "Plan",
     "PlannedEnvironment",
     "PlannedTuple",

@@ -11,13 +11,16 @@ from sweep.model import (
     Cause,
     Frozen,
     Inside,
+    Name,
     Pool,
     Rung,
     Shown,
+    Source,
     Verdict,
 )
-from sweep.schema.plan import Prediction
+from sweep.schema.plan import ChannelSnapshot, Prediction
 from sweep.schema.records import Amount, EachOnce, OfTuple
+from sweep.schema.result import Measure
 
 
 class Evidence(Frozen):
@@ -36,8 +39,34 @@ class Known(Frozen):
     text: Shown
 
 
+class JUnitCounts(Frozen):
+    """Tests of a JUnit file. A test has failed, or has ended in an error, or was skipped, or else has passed."""
+
+    tests: int
+    failures: int
+    errors: int
+    skipped: int
+
+
+class Payload(Frozen):
+    """How the project's own command ended in a tuple's environment; it does not change the tuple's verdict.
+
+    `passed` is exit code 0 in time; an exit code below 0 is the signal that ended it. `tests` are those of its JUnit
+    file, if it wrote one.
+    """
+
+    passed: bool
+    ended: Literal["exited", "timeout", "interrupted"]
+    exit_code: int | None = None
+    seconds: Amount
+    note: Shown | None = None
+    tests: JUnitCounts | None = None
+
+
 class Outcome(OfTuple):
     """What became of one tuple. Durations are seconds; `gpu_seconds` counts every attempt.
+
+    `speed` is there where the tuple works: what the workload came to on its device and on the node's processor.
 
     `surprise` is set when the cause is another one than `prediction` said. Machine, device, driver, UUID and times
     (UTC) are those of the deciding attempt; `compared` says by what its result was found to be of that device.
@@ -68,7 +97,10 @@ class Outcome(OfTuple):
     attempts: int = 0
     queue_seconds: Amount | None = None
     run_seconds: Amount | None = None
+    speed: tuple[Measure, ...] = ()
     gpu_seconds: Amount = 0.0
+    source: Source = Source.CONDA
+    payload: Payload | None = None
 
 
 class Outlier(Frozen):
@@ -96,10 +128,23 @@ class FunnelRow(Frozen):
     detail: Shown = ""
 
 
+class Digests(Frozen):
+    """SHA-256 of what verdicts rest on beside locks and machines, so that two sweeps can tell what changed.
+
+    `planning` is that of the rules of planning as they were used, `causes` that of the cause rules, `probes` by
+    framework that of its probe with the driver that runs it. None and missing mean unknown.
+    """
+
+    planning: Shown | None = None
+    causes: Shown | None = None
+    probes: dict[Name, Shown] = Field(default={})
+
+
 class Outcomes(Frozen):
     """outcomes.json: the truth of a sweep; every table and page is derived from it.
 
-    `state` says how the sweep ended. `gpu_hours` is what the jobs held, all attempts counted.
+    `state` says how the sweep ended. `gpu_hours` is what the jobs held, all attempts counted. `channels` are the
+    channels as the plan saw them, `noted` by environment the versions of its packages that matter to GPUs most.
     """
 
     schema_: Literal["sweep.outcomes/1"] = Field(default="sweep.outcomes/1", alias="schema")
@@ -111,6 +156,9 @@ class Outcomes(Frozen):
     pool: Pool
     funnel: tuple[FunnelRow, ...]
     gpu_hours: Amount
+    channels: tuple[ChannelSnapshot, ...] = ()
+    digests: Digests = Digests()
+    noted: dict[Shown, dict[Shown, Shown]] = Field(default={})
     notes: tuple[Shown, ...] = ()
     outliers: tuple[Outlier, ...] = ()
     tuples: EachOnce[Outcome]
