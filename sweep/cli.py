@@ -366,6 +366,18 @@ def status(context: click.Context, directory: Path | None, keep_on: bool) -> Non
             sweeps.wait(here, job, look)
 
 
+@cli.command(hidden=True)
+@SWEEP_DIRECTORY
+@click.pass_context
+def watch(context: click.Context, directory: Path) -> None:
+    """Watch over a running sweep's budget; its DAG starts this."""
+    from sweep import budget
+
+    here = directory.resolve()
+    _reach_pool(here)
+    budget.watch(here, _say)
+
+
 @cli.command()
 @SWEEP_DIRECTORY
 @click.option("--returned", type=int, hidden=True, help="What the tuples' DAG returned.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from sweep import places
+from sweep import load, places
 from sweep.cuda import driver_floor, encode_runtime, takers
 from sweep.errors import ResultsError
 from sweep.files import write_atomic
@@ -128,6 +129,7 @@ def _submit_file(
         limits=settings.limits,
         retries=retries,
         requirements=requirements,
+        priority=settings.load.priority,
         submit={name: _submit_value(name, value) for name, value in settings.submit.items()},
     )
 
@@ -202,13 +204,28 @@ def write_tuples(plan: Plan, settings: Settings, here: Path, installer_file: str
         text = _submit_file(tuple_, settings, here, directory, inputs, gpu, machines[ask])
         write_atomic(directory / "job.sub", text, durable=False)
     os.sync()  # once for all of them: syncing ten thousand files one by one takes minutes on a spinning disk
-    write_atomic(here / TUPLES_DAG, tuples_dag(plan, here, submitted))
+    if plan.budget is not None:
+        text = (
+            _environment()
+            .get_template("budget.sub.j2")
+            .render(here=safe_path(here), python=safe_path(Path(sys.executable)), budget=plan.budget)
+        )
+        write_atomic(here / "budget.sub", text, durable=False)
+    write_atomic(here / TUPLES_DAG, tuples_dag(plan, here, settings.load.share))
 
 
-def tuples_dag(plan: Plan, here: Path, submitted: Sequence[VersionTuple]) -> str:
-    """The DAG of the submitted tuples."""
+def tuples_dag(plan: Plan, here: Path, share: float) -> str:
+    """The DAG of the submitted tuples, those that tell most first."""
+    classes = plan.pool.classes
+    submitted = load.most_telling_first([t for t in plan.tuples if t.submitted], classes)
     template = _environment().get_template("tuples.dag.j2")
-    return template.render(plan=plan, here=safe_path(here), tuples=submitted, deadline=int(plan.deadline.timestamp()))
+    return template.render(
+        plan=plan,
+        here=safe_path(here),
+        tuples=submitted,
+        categories=load.categories(submitted, classes, share),
+        deadline=int(plan.deadline.timestamp()),
+    )
 
 
 def transfer_inputs(tuple_: VersionTuple, here: Path, installer_file: str) -> list[str]:

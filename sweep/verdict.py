@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sweep import endings, events, ladder, marks, relook, witness
+from sweep import budget, endings, events, ladder, marks, relook, witness
 from sweep.audit import surprising, wrong_rules
 from sweep.events import Attempt, EventLog, History, Job
 from sweep.files import read_model
@@ -34,6 +34,7 @@ from sweep.schema import (
     PlannedTuple,
     PoolEnd,
     ProbeResult,
+    Spent,
 )
 
 # How HTCondor words it when a job goes because its DAG goes; a single job removed by a person is an outcome.
@@ -62,12 +63,13 @@ def classify(here: Path) -> Outcomes:
     end, end_notes = relook.stored(here)
     environments = {(e.framework, e.version, e.cuda): e for e in plan.environments}
     classes = {c.label: c for c in plan.pool.classes}
+    spent = budget.stored(here)
     installs = Installs()
     judged = []
     for planned in plan.tuples:
         history = log.histories.get(planned.id)
         if not planned.submitted or history is None:
-            judged.append(_Judged(planned, _without_job(plan, planned, log)))
+            judged.append(_Judged(planned, _without_job(plan, planned, log, spent)))
             continue
         result = read(here / "tuples" / planned.id / "result.json", planned.id)
         installs.note(_lock(environments, planned), history.attempts, result.result)
@@ -82,11 +84,12 @@ def classify(here: Path) -> Outcomes:
     return Outcomes(
         sweep=plan.sweep,
         created=plan.created,
-        state=_state(plan, log),
+        state=_state(plan, log, outcomes),
         simulated=plan.simulated,
         driver_policy=plan.driver_policy,
         pool=plan.pool,
         funnel=funnel(plan.space, outcomes),
+        budget=plan.budget,
         gpu_hours=round(sum(o.gpu_seconds for o in outcomes) / 3600, 4),
         notes=(
             *wrong_rules(outcomes),
@@ -103,9 +106,13 @@ def classify(here: Path) -> Outcomes:
     )
 
 
-def _state(plan: Plan, log: EventLog) -> Literal["complete", "deadline", "unfinished"]:
+def _state(
+    plan: Plan, log: EventLog, outcomes: Sequence[Outcome]
+) -> Literal["complete", "deadline", "over-budget", "unfinished"]:
     if endings.past_deadline(plan, log):
         return "deadline"
+    if any(o.cause is Cause.OVER_BUDGET for o in outcomes):
+        return "over-budget"
     submitted = [t.id for t in plan.tuples if t.submitted]
     over = all(t in log.histories and log.histories[t].decisive.state.over for t in submitted)
     removed = any(re.search(_REMOVED_WITH_ITS_DAG, h.decisive.removal) for h in log.histories.values())
@@ -115,10 +122,10 @@ def _state(plan: Plan, log: EventLog) -> Literal["complete", "deadline", "unfini
 # --------------------------------------------------------------------------- one tuple
 
 
-def _without_job(plan: Plan, planned: PlannedTuple, log: EventLog) -> Finding:
+def _without_job(plan: Plan, planned: PlannedTuple, log: EventLog, spent: Spent | None) -> Finding:
     """What planning settled, or why a tuple that was to be tested never was."""
     if planned.cause is None:
-        return endings.never_logged(plan, log)
+        return endings.never_logged(plan, log, spent)
     evidence = Evidence(file=planned.evidence, excerpt=planned.reason)
     return Finding(planned.cause, planned.reason, evidence, planned.rule)
 

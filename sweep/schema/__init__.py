@@ -3,7 +3,7 @@
 Each has the name and version of its schema in its first field; a reader refuses a schema that it does not know.
 """
 
-from sweep.schema.outcomes import Evidence, FunnelRow, Known, Outcome, Outcomes, Outlier, PoolEnd, SlotAnswer
+from sweep.schema.outcomes import Evidence, FunnelRow, Known, Outcome, Outcomes, Outlier, PoolEnd, SlotAnswer, Spent
 from sweep.schema.plan import (
     ChannelSnapshot,
     ClassShare,
@@ -55,6 +55,7 @@ __all__ = [
     "RungRecord",
     "SlotAnswer",
     "SpaceCounts",
+    "Spent",
     "StepRecord",
     "SubdirSnapshot",
     "Untrusted",

@@ -99,18 +99,20 @@ class FunnelRow(Frozen):
 class Outcomes(Frozen):
     """outcomes.json: the truth of a sweep; every table and page is derived from it.
 
-    `state` says how the sweep ended. `gpu_hours` is what the jobs held, all attempts counted.
+    `state` says how the sweep ended. `gpu_hours` is what the jobs held, all attempts counted;
+    `budget` what they might hold.
     """
 
     schema_: Literal["sweep.outcomes/1"] = Field(default="sweep.outcomes/1", alias="schema")
     sweep: Shown
     created: AwareDatetime
-    state: Literal["complete", "deadline", "unfinished"]
+    state: Literal["complete", "deadline", "over-budget", "unfinished"]
     simulated: bool
     driver_policy: DriverPolicy
     pool: Pool
     funnel: tuple[FunnelRow, ...]
     gpu_hours: Amount
+    budget: Amount | None = None
     notes: tuple[Shown, ...] = ()
     outliers: tuple[Outlier, ...] = ()
     tuples: EachOnce[Outcome]
@@ -138,5 +140,16 @@ class PoolEnd(Frozen):
     problem: Shown | None = None
     pool: Pool | None = None
     tuples: dict[str, SlotAnswer] = Field(default={})
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Spent(Frozen):
+    """spent.json: the moment (UTC) at which a sweep's budget was gone, in GPU-hours."""
+
+    schema_: Literal["sweep.spent/1"] = Field(default="sweep.spent/1", alias="schema")
+    taken: AwareDatetime
+    budget: Amount
+    spent: Amount
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -152,7 +152,8 @@ class Plan(Frozen):
     """plan.json: everything decided before a job is submitted, with the reason for each decision.
 
     Times are UTC; `queue_limit` and `run_limit` are seconds; `deadline` is the moment at which
-    whatever is left of the sweep is removed. `timings` are the seconds that each stage of planning took.
+    whatever is left of the sweep is removed; `budget` is in GPU-hours. `timings` are the seconds that each stage of
+    planning took.
     """
 
     schema_: Literal["sweep.plan/1"] = Field(default="sweep.plan/1", alias="schema")
@@ -161,6 +162,7 @@ class Plan(Frozen):
     deadline: AwareDatetime
     queue_limit: int
     run_limit: int
+    budget: Amount | None = None
     driver_policy: DriverPolicy
     simulated: bool
     pool: Pool

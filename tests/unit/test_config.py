@@ -75,6 +75,10 @@ glibc = "2.34"
 linux = "5.14.0"
 archspec = "x86_64_v3"
 platform = "linux-64"
+[load]
+share = 0.25
+priority = -3
+gpu_hours = 200
 [limits]
 queue = "2d"
 run = "3h"
@@ -95,7 +99,7 @@ condor_config = "etc/condor_config"
 "My.GPUJobLength" = "short"
 accounting_group = "physics"
 concurrency_limits = 3
-priority = -1.5
+rank = -1.5
 """
 
 
@@ -185,7 +189,7 @@ OWNED = [
     "My.SweepTuple", "+sweeptuple", "+SweepQueueLimit", "+SweepAnything", "+RequestMemory", "queue",
 ]  # fmt: skip
 SITE = [
-    "+WantGPULab", "+GPUJobLength", "My.WantFlocking", "accounting_group", "accounting_group_user", "priority",
+    "+WantGPULab", "+GPUJobLength", "My.WantFlocking", "accounting_group", "accounting_group_user",
     "nice_user", "concurrency_limits", "+ProjectName", "rank", "notification", "notify_user", "x509userproxy",
 ]  # fmt: skip
 
@@ -244,7 +248,7 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
         "My.GPUJobLength": "short",
         "accounting_group": "physics",
         "concurrency_limits": 3,
-        "priority": -1.5,
+        "rank": -1.5,
     }
 
 
@@ -257,7 +261,7 @@ def tables() -> dict[str, type[BaseModel]]:
 def test_everything_names_every_setting() -> None:
     """The round trip below is only as good as this list is whole."""
     data = tomllib.loads(EVERYTHING)
-    assert len(tables()) == 9
+    assert len(tables()) == 10
     for name, table in tables().items():
         assert set(data[name]) == set(table.model_fields), name
     assert set(data["frameworks"]["pytorch"]) == set(FrameworkSettings.model_fields)
