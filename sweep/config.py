@@ -44,11 +44,13 @@ def load(path: Path) -> Settings:
     own, facts = settings.framework_files, settings.rules.facts
     facts = facts and absolute("rules.facts", facts)
     known = settings.rules.known and absolute("rules.known", settings.rules.known)
+    webhook = settings.notify.webhook_file and absolute("notify.webhook_file", settings.notify.webhook_file)
     return settings.model_copy(
         update={
             "results": absolute("sweep.results", settings.results),
             "framework_files": own and absolute("sweep.framework_files", own),
             "rules": settings.rules.model_copy(update={"facts": facts, "known": known}),
+            "notify": settings.notify.model_copy(update={"webhook_file": webhook}),
             "conda": settings.conda.model_copy(update={"cache": cache}),
             "pool": settings.pool.model_copy(update={"condor_config": config}),
         }

@@ -237,6 +237,24 @@ class LoadSettings(Table):
     gpu_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
+Address = Annotated[PlainLine, Field(pattern=r"^[^\s@,;<>]+@[^\s@,;<>]+$", max_length=200)]
+
+
+class NotifySettings(Table):
+    """Who is told when a sweep has ended, and when. Nobody by default.
+
+    `when` is `changes` for a sweep in which something changed or failed, or `always`. Mail goes through `smtp`
+    (`host:port`) or, without it, through the site's `sendmail`. `webhook_file` is a file that holds an address.
+    """
+
+    when: Literal["changes", "always"] = "changes"
+    mail: list[Address] = Field(default=[])
+    mail_from: Address | None = None
+    smtp: Annotated[PlainLine, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+:[0-9]{1,5}$")] | None = None
+    sendmail: PlainPath = Path("/usr/sbin/sendmail")
+    webhook_file: PlainPath | None = None
+
+
 class ResourceSettings(Table):
     """What each job asks for. `requirements` is an extra ClassAd clause of the site's own."""
 
@@ -262,6 +280,7 @@ class Settings(Table):
     load: LoadSettings = LoadSettings()
     resources: ResourceSettings = ResourceSettings()
     frameworks: dict[Name, FrameworkSettings] = Field(min_length=1)
+    notify: NotifySettings = NotifySettings()
     submit: dict[str, str | int | float | bool] = Field(default={})
 
     @field_validator("submit")

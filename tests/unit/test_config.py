@@ -79,6 +79,13 @@ platform = "linux-64"
 share = 0.25
 priority = -3
 gpu_hours = 200
+[notify]
+when = "always"
+mail = ["staff@site.example"]
+mail_from = "sweep@site.example"
+smtp = "mail.site.example:25"
+sendmail = "/usr/lib/sendmail"
+webhook_file = "hook"
 [limits]
 queue = "2d"
 run = "3h"
@@ -242,6 +249,7 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
     assert settings.frameworks["pytorch"].python_of("2.10") == "3.12"
     assert settings.rules.facts == tmp_path / "facts"
     assert settings.rules.known == tmp_path / "known.toml"
+    assert settings.notify.webhook_file == tmp_path / "hook"
     assert settings.space.exclude[1].capability == "<6.0"
     assert settings.submit == {
         "+WantGPULab": True,
@@ -261,7 +269,7 @@ def tables() -> dict[str, type[BaseModel]]:
 def test_everything_names_every_setting() -> None:
     """The round trip below is only as good as this list is whole."""
     data = tomllib.loads(EVERYTHING)
-    assert len(tables()) == 10
+    assert len(tables()) == 11
     for name, table in tables().items():
         assert set(data[name]) == set(table.model_fields), name
     assert set(data["frameworks"]["pytorch"]) == set(FrameworkSettings.model_fields)
