@@ -417,3 +417,28 @@ def report(context: click.Context, directory: Path | None, dag_status: int | Non
     if dag_status or failed_nodes:
         click.echo(f"the DAG failed: status {dag_status}, {failed_nodes} failed nodes", err=True)
         sys.exit(1)
+
+
+@cli.command("prune")
+@click.option("--keep", default=8, show_default=True, help="So many finished sweeps stay whole, the newest.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
+@click.pass_context
+def prune_command(context: click.Context, keep: int, dry_run: bool) -> None:
+    """Reduce old sweeps to their outcomes and tables, which `diff` and `history` go on reading.
+
+    Job files, logs and environments go; with them goes what `explain` and `rerun` tell of those sweeps.
+    """
+    from sweep import condor, config
+    from sweep.retention import reduce, retention
+
+    settings = config.load(context.obj)
+    condor.use(settings.pool.condor_config)
+    running = {sweep["directory"] for sweep in condor.running_sweeps(settings.results)}
+    found = retention(settings.results, keep, running)
+    for here, why in found.stays.items():
+        click.echo(f"stays    {here.name}: {why}")
+    for each in found.reductions:
+        if not dry_run:
+            reduce(each)
+        word = "would be reduced" if dry_run else "reduced"
+        click.echo(f"{word}  {each.here.name}: {each.size / 1e6:.1f} MB of job files, logs and environments")
