@@ -13,11 +13,8 @@ WHOLE = {
     "outcomes.json", "settings.json", "summary.txt", "compatibility.md", "compatibility.csv", "compatibility.html",
     "plan.json", "events.log", "sweep.dag", "tuples/t/result.json", "environments/e/explicit.txt",
 }  # fmt: skip
-REDUCED = {"outcomes.json", "settings.json", "summary.txt", "compatibility.md", "compatibility.csv", "compatibility.html"}
-    name
-    for name in WHOLE
-    if name.startswith("compatibility") or name in ("outcomes.json", "settings.json", "summary.txt")
-}
+TABLES = {"compatibility.md", "compatibility.csv", "compatibility.html"}
+REDUCED = {"outcomes.json", "settings.json", "summary.txt", *TABLES}
 
 
 def a_sweep(results: Path, name: str, *, without: set[str] = frozenset()) -> Path:
