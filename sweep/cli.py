@@ -287,15 +287,23 @@ def new(context: click.Context, only: tuple[str, ...]) -> None:
 @DIRECTORY
 @ONLY
 @click.option("--wait", "wait_for_it", is_flag=True, help="Stay until it is over, show progress, print the table.")
+@click.option("--gpu-hours", type=float, help="A budget for this sweep, in place of load.gpu_hours.")
 @click.pass_context
-def submit(context: click.Context, directory: Path | None, only: tuple[str, ...], wait_for_it: bool) -> None:
+def submit(
+    context: click.Context, directory: Path | None, only: tuple[str, ...], wait_for_it: bool, gpu_hours: float | None
+) -> None:
     """Submit a new sweep; or, with DIRECTORY, one that was planned or interrupted before."""
-    from sweep import sweeps
+    from sweep import config, sweeps
 
     _refuse_only(directory, only)
     if directory is None:
-        _submitted(*sweeps.start(_chosen(context, only)), wait_for_it)
+        chosen = _chosen(context, only)
+        if gpu_hours is not None:
+            chosen = config.with_budget(chosen, gpu_hours)
+        _submitted(*sweeps.start(chosen), wait_for_it)
         return
+    if gpu_hours is not None:
+        raise click.UsageError("--gpu-hours belongs to a new sweep; this one has its budget in its plan")
     here = directory.resolve()
     _reach_pool(here)
     _submitted(here, sweeps.submit(here), wait_for_it)
@@ -442,3 +450,30 @@ def prune_command(context: click.Context, keep: int, dry_run: bool) -> None:
             reduce(each)
         word = "would be reduced" if dry_run else "reduced"
         click.echo(f"{word}  {each.here.name}: {each.size / 1e6:.1f} MB of job files, logs and environments")
+
+
+@cli.group("pull-request")
+def pull_request() -> None:
+    """For sweeps that a label on a pull request starts; templates/github/gpu-sweep.yml calls these."""
+
+
+@pull_request.command("check")
+@click.argument("event", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--label", default="gpu-sweep", show_default=True, help="The label that starts a sweep.")
+@click.option("--permission", required=True, help="The permission of whoever set the label.")
+def check_command(event: Path, label: str, permission: str) -> None:
+    """Print the number and commit of a pull request whose label may start a sweep; refuse all others."""
+    from sweep.pullrequest import check
+
+    found = check(event, label, permission)
+    click.echo(f"number={found.pull_request.number}\nsha={found.pull_request.head.sha}")
+
+
+@pull_request.command("comment")
+@click.argument("report", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--sha", required=True, help="The commit that was swept.")
+def comment_command(report: Path, sha: str) -> None:
+    """Print the comment for a pull request, from the directory with a sweep's tables."""
+    from sweep.pullrequest import comment
+
+    click.echo(comment(report, sha), nl=False)

@@ -122,6 +122,16 @@ def selected(settings: Settings, only: Sequence[str]) -> Settings:
     return _revalidated(narrowed, "--only")
 
 
+def with_budget(settings: Settings, gpu_hours: float) -> Settings:
+    """The same settings with another budget.
+
+    Raises:
+        SettingsError: it is no positive number.
+    """
+    changed = settings.model_dump() | {"load": settings.load.model_dump() | {"gpu_hours": gpu_hours}}
+    return _revalidated(changed, "--gpu-hours")
+
+
 def for_framework(settings: Settings, framework: str) -> Settings:
     """The same settings for one framework, whether they have a table for it or not.
 

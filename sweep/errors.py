@@ -69,6 +69,12 @@ class SubmitError(SweepError):
     exit_code = 11
 
 
+class RefusedError(SweepError):
+    """A label on a pull request does not start a sweep."""
+
+    exit_code = 13
+
+
 class SandboxError(SweepError):
     """The private HTCondor or its simulated pool could not be set up."""
 
