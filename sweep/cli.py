@@ -374,6 +374,17 @@ def status(context: click.Context, directory: Path | None, keep_on: bool) -> Non
             sweeps.wait(here, job, look)
 
 
+@cli.command("gate", hidden=True)
+@SWEEP_DIRECTORY
+@click.argument("tuple_id", metavar="TUPLE")
+def gate_command(directory: Path, tuple_id: str) -> None:
+    """Judge the first tuple of an environment; its DAG starts this."""
+    from sweep.steps import gate_step
+
+    if gate_step(directory.resolve(), tuple_id):
+        click.echo(f"{tuple_id} speaks for its environment: the others are not run")
+
+
 @cli.command(hidden=True)
 @SWEEP_DIRECTORY
 @click.pass_context

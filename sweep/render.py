@@ -16,7 +16,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from sweep import load, places
+from sweep import gate, load, places
 from sweep.cuda import driver_floor, encode_runtime, takers
 from sweep.errors import ResultsError
 from sweep.files import write_atomic
@@ -24,7 +24,7 @@ from sweep.framework import Framework, probe_file
 from sweep.model import GpuClass, VersionTuple
 from sweep.places import PARENT_DAG, TUPLES_DAG
 from sweep.schema import Plan
-from sweep.settings import Settings
+from sweep.settings import LoadSettings, Settings
 
 # DAGMan cannot quote a script's path, and submit files give meaning to commas, quotes and dollars.
 _SAFE_PATH = re.compile(r"/[A-Za-z0-9_./=@%:~^+-]+")
@@ -62,6 +62,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters["node"] = node_name
+    environment.filters["environment"] = gate.environment_of
     return environment
 
 
@@ -211,10 +212,14 @@ def write_tuples(plan: Plan, settings: Settings, here: Path, installer_file: str
             .render(here=safe_path(here), python=safe_path(Path(sys.executable)), budget=plan.budget)
         )
         write_atomic(here / "budget.sub", text, durable=False)
-    write_atomic(here / TUPLES_DAG, tuples_dag(plan, here, settings.load.share))
+    script = (
+        _environment().get_template("gate.sh.j2").render(here=safe_path(here), python=safe_path(Path(sys.executable)))
+    )
+    write_atomic(here / "gate.sh", script, mode=0o755, durable=False)
+    write_atomic(here / TUPLES_DAG, tuples_dag(plan, here, settings.load))
 
 
-def tuples_dag(plan: Plan, here: Path, share: float) -> str:
+def tuples_dag(plan: Plan, here: Path, spread: LoadSettings) -> str:
     """The DAG of the submitted tuples, those that tell most first."""
     classes = plan.pool.classes
     submitted = load.most_telling_first([t for t in plan.tuples if t.submitted], classes)
@@ -223,7 +228,8 @@ def tuples_dag(plan: Plan, here: Path, share: float) -> str:
         plan=plan,
         here=safe_path(here),
         tuples=submitted,
-        categories=load.categories(submitted, classes, share),
+        categories=load.categories(submitted, classes, spread.share),
+        gates=gate.first_of_each(submitted) if spread.gate else {},
         deadline=int(plan.deadline.timestamp()),
     )
 

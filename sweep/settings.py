@@ -229,12 +229,14 @@ class LoadSettings(Table):
 
     `share` is the part of the devices of each capability that it may have at once, waiting jobs counted in; one job
     at least. `priority` is HTCondor's job priority, which orders the jobs of one user. `gpu_hours` is a budget: when
-    it is spent nothing more is started.
+    it is spent nothing more is started. With `gate` one tuple of each environment goes first, and what it proves of
+    the environment is not run again.
     """
 
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
     priority: Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)] = -10
     gpu_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    gate: Switch = True
 
 
 Address = Annotated[PlainLine, Field(pattern=r"^[^\s@,;<>]+@[^\s@,;<>]+$", max_length=200)]

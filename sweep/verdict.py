@@ -8,13 +8,13 @@ without a usable result a tuple is inconclusive.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sweep import budget, endings, events, ladder, marks, relook, witness
+from sweep import budget, endings, events, gate, ladder, marks, relook, witness
 from sweep.audit import surprising, wrong_rules
 from sweep.events import Attempt, EventLog, History, Job
 from sweep.files import read_model
@@ -52,13 +52,17 @@ class _Judged:
     testimony: witness.Testimony = witness.SILENCE
 
 
-def classify(here: Path) -> Outcomes:
+def classify(here: Path, only: Collection[str] | None = None) -> Outcomes:
     """The outcomes of the sweep in directory `here`, as far as its files go. The same files give the same answer.
+
+    `only` are the ids of tuples that are looked at, and nothing else; None means all.
 
     Raises:
         BadFileError: there is no usable plan.
     """
     plan = read_model(here / PLAN, Plan, "sweep plan")
+    if only is not None:
+        plan = plan.model_copy(update={"tuples": tuple(t for t in plan.tuples if t.id in only)})
     log = events.read(here / EVENTS)
     end, end_notes = relook.stored(here)
     environments = {(e.framework, e.version, e.cuda): e for e in plan.environments}
@@ -78,6 +82,7 @@ def classify(here: Path) -> Outcomes:
         _outcome(each, environments, log.newest)
         for each in (_in_view_of_all(each, installs, end, environments) for each in judged)
     ]
+    outcomes = gate.inferred(here, outcomes)
     issues, issue_notes = marks.issues_of(here)
     outcomes, known_notes = marks.marked(outcomes, environments, issues, plan.created.date())
     odd = outliers(outcomes, log.histories)
@@ -113,7 +118,7 @@ def _state(
         return "deadline"
     if any(o.cause is Cause.OVER_BUDGET for o in outcomes):
         return "over-budget"
-    submitted = [t.id for t in plan.tuples if t.submitted]
+    submitted = [o.id for o in outcomes if o.submitted]
     over = all(t in log.histories and log.histories[t].decisive.state.over for t in submitted)
     removed = any(re.search(_REMOVED_WITH_ITS_DAG, h.decisive.removal) for h in log.histories.values())
     return "complete" if over and not removed else "unfinished"

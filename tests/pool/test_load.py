@@ -8,6 +8,8 @@ from pathlib import Path
 
 from conftest import Gate, Site, event_log, outcomes, seen, wait_for
 
+from sweep.sandbox.pool import SandboxPool
+
 VERSIONS = ("2.4", "2.5", "2.8", "2.10")
 
 
@@ -59,3 +61,28 @@ def test_a_budget_that_is_spent_lets_what_runs_finish_and_starts_nothing_more(
     spent = json.loads((run.here / "spent.json").read_text())
     assert spent["budget"] == 0.002 <= spent["spent"]
     assert (run.here / "summary.txt").read_text().count("over-budget")
+
+
+def test_what_the_first_tuple_proves_of_an_environment_is_not_run_again(pool: SandboxPool, tmp_path: Path) -> None:
+    site = Site(
+        pool,
+        tmp_path,
+        **{"frameworks.jax": {"versions": ["0.6", "0.7"]}},
+        gpus={"capabilities": ["7.5", "8.0", "9.0"]},
+        load={"share": 1.0, "gate": True},
+    )
+    run = site.start()
+    assert site.end(run) == 0
+    found = outcomes(run.here)
+    ran = set(seen(run.here, "EXECUTE"))
+    assert {name for name in ran if name.startswith("jax-0.6")} == {
+        n for n in found if n.startswith("jax-0.6-cuda12.9")
+    }
+    broken = {name: each for name, each in found.items() if name.startswith("jax-0.7-cuda12.9")}
+    (first,) = ran & set(broken)
+    assert {(each["verdict"], each["cause"]) for each in broken.values()} == {("resolve-failure", "install-failed")}
+    for name in set(broken) - {first}:
+        assert (broken[name]["submitted"], broken[name]["rule"]) == (False, "same-environment")
+        assert first in broken[name]["reason"]
+        assert broken[name]["evidence"] == broken[first]["evidence"]
+    assert json.loads((run.here / "outcomes.json").read_text())["state"] == "complete"

@@ -79,6 +79,7 @@ platform = "linux-64"
 share = 0.25
 priority = -3
 gpu_hours = 200
+gate = false
 [notify]
 when = "always"
 mail = ["staff@site.example"]
