@@ -40,7 +40,8 @@ def cli(context: click.Context, settings_path: Path) -> None:
     A sweep is one DAG: it plans (prunes, resolves, locks), runs one small job per tuple, and leaves
     a table in its own directory below `results`. Exit codes: 0 fine, 1 something in the sweep failed,
     2 wrong usage, 3 settings, 4 HTCondor not reachable, 5 no GPUs, 6 channel, 7 nothing to test,
-    8 results directory, 9 already running, 10 damaged file, 11 submission refused, 12 sandbox.
+    8 results directory, 9 already running, 10 damaged file, 11 submission refused, 12 sandbox,
+    13 pull request refused, 14 regressions.
     """
     context.obj = settings_path
 
@@ -287,15 +288,23 @@ def new(context: click.Context, only: tuple[str, ...]) -> None:
 @DIRECTORY
 @ONLY
 @click.option("--wait", "wait_for_it", is_flag=True, help="Stay until it is over, show progress, print the table.")
+@click.option("--gpu-hours", type=float, help="A budget for this sweep, in place of load.gpu_hours.")
 @click.pass_context
-def submit(context: click.Context, directory: Path | None, only: tuple[str, ...], wait_for_it: bool) -> None:
+def submit(
+    context: click.Context, directory: Path | None, only: tuple[str, ...], wait_for_it: bool, gpu_hours: float | None
+) -> None:
     """Submit a new sweep; or, with DIRECTORY, one that was planned or interrupted before."""
-    from sweep import sweeps
+    from sweep import config, sweeps
 
     _refuse_only(directory, only)
     if directory is None:
-        _submitted(*sweeps.start(_chosen(context, only)), wait_for_it)
+        chosen = _chosen(context, only)
+        if gpu_hours is not None:
+            chosen = config.with_budget(chosen, gpu_hours)
+        _submitted(*sweeps.start(chosen), wait_for_it)
         return
+    if gpu_hours is not None:
+        raise click.UsageError("--gpu-hours belongs to a new sweep; this one has its budget in its plan")
     here = directory.resolve()
     _reach_pool(here)
     _submitted(here, sweeps.submit(here), wait_for_it)
@@ -364,6 +373,29 @@ def status(context: click.Context, directory: Path | None, keep_on: bool) -> Non
         look()
         if keep_on and job:
             sweeps.wait(here, job, look)
+
+
+@cli.command("gate", hidden=True)
+@SWEEP_DIRECTORY
+@click.argument("tuple_id", metavar="TUPLE")
+def gate_command(directory: Path, tuple_id: str) -> None:
+    """Judge the first tuple of an environment; its DAG starts this."""
+    from sweep.steps import gate_step
+
+    if gate_step(directory.resolve(), tuple_id):
+        click.echo(f"{tuple_id} speaks for its environment: the others are not run")
+
+
+@cli.command(hidden=True)
+@SWEEP_DIRECTORY
+@click.pass_context
+def watch(context: click.Context, directory: Path) -> None:
+    """Watch over a running sweep's budget; its DAG starts this."""
+    from sweep import budget
+
+    here = directory.resolve()
+    _reach_pool(here)
+    budget.watch(here, _say)
 
 
 @cli.command()
@@ -525,3 +557,55 @@ def what_if_command(
     click.echo(
         shown.as_json(outcomes, change, forecast) if as_json else "\n".join(shown.lines(outcomes, change, forecast))
     )
+
+
+@cli.command("prune")
+@click.option("--keep", default=8, show_default=True, help="So many finished sweeps stay whole, the newest.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
+@click.pass_context
+def prune_command(context: click.Context, keep: int, dry_run: bool) -> None:
+    """Reduce old sweeps to their outcomes and tables, which `diff` and `history` go on reading.
+
+    Job files, logs and environments go; with them goes what `explain` and `rerun` tell of those sweeps.
+    """
+    from sweep import condor, config
+    from sweep.retention import reduce, retention
+
+    settings = config.load(context.obj)
+    condor.use(settings.pool.condor_config)
+    running = {sweep["directory"] for sweep in condor.running_sweeps(settings.results)}
+    found = retention(settings.results, keep, running)
+    for here, why in found.stays.items():
+        click.echo(f"stays    {here.name}: {why}")
+    for each in found.reductions:
+        if not dry_run:
+            reduce(each)
+        word = "would be reduced" if dry_run else "reduced"
+        click.echo(f"{word}  {each.here.name}: {each.size / 1e6:.1f} MB of job files, logs and environments")
+
+
+@cli.group("pull-request")
+def pull_request() -> None:
+    """For sweeps that a label on a pull request starts; templates/github/gpu-sweep.yml calls these."""
+
+
+@pull_request.command("check")
+@click.argument("event", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--label", default="gpu-sweep", show_default=True, help="The label that starts a sweep.")
+@click.option("--permission", required=True, help="The permission of whoever set the label.")
+def check_command(event: Path, label: str, permission: str) -> None:
+    """Print the number and commit of a pull request whose label may start a sweep; refuse all others."""
+    from sweep.pullrequest import check
+
+    found = check(event, label, permission)
+    click.echo(f"number={found.pull_request.number}\nsha={found.pull_request.head.sha}")
+
+
+@pull_request.command("comment")
+@click.argument("report", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--sha", required=True, help="The commit that was swept.")
+def comment_command(report: Path, sha: str) -> None:
+    """Print the comment for a pull request, from the directory with a sweep's tables."""
+    from sweep.pullrequest import comment
+
+    click.echo(comment(report, sha), nl=False)

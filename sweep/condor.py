@@ -23,7 +23,7 @@ GPU_SLOTS = 'SlotType =!= "Dynamic" && IsDataSlot =!= true && (TotalGPUs > 0 || 
 RESULTS_ATTRIBUTE = "SweepResults"
 DIRECTORY_ATTRIBUTE = "SweepDirectory"
 
-_HELD = 5  # JobStatus
+_IDLE, _HELD = 1, 5  # JobStatus
 _COMMAND_LIMIT = 300  # seconds; condor_submit_dag and condor_submit answer in well under one
 
 
@@ -210,6 +210,20 @@ def job_ad(submit_text: str) -> Any:
         if equals and re.fullmatch(r"[A-Za-z_]\w*", name):
             ad[name] = classad2.ExprTree(value)
     return ad
+
+
+def remove_waiting(log: Path, reason: str) -> None:
+    """Remove the jobs that write to an event log and wait for a slot; those that run go on.
+
+    Raises:
+        PoolError: the schedd does not answer.
+    """
+    htcondor2 = _bindings()
+    constraint = f"JobStatus == {_IDLE} && SweepTuple =!= undefined && UserLog == {quoted(str(log))}"
+    try:
+        htcondor2.Schedd().act(htcondor2.JobAction.Remove, constraint, reason=reason)
+    except Exception as error:
+        raise PoolError(f"the schedd of this access point does not answer: {_one_line(error)}") from error
 
 
 def _one_line(error: BaseException) -> str:

@@ -57,11 +57,13 @@ def load(path: Path) -> Settings:
             for i in framework.images
         ]
         frameworks[name] = framework.model_copy(update={"images": images})
+    webhook = settings.notify.webhook_file and absolute("notify.webhook_file", settings.notify.webhook_file)
     return settings.model_copy(
         update={
             "results": absolute("sweep.results", settings.results),
             "framework_files": own and absolute("sweep.framework_files", own),
             "rules": settings.rules.model_copy(update={"facts": facts, "known": known}),
+            "notify": settings.notify.model_copy(update={"webhook_file": webhook}),
             "conda": settings.conda.model_copy(update={"cache": cache}),
             "pool": settings.pool.model_copy(update={"condor_config": config}),
             "frameworks": frameworks,
@@ -133,6 +135,16 @@ def selected(settings: Settings, only: Sequence[str]) -> Settings:
         return settings
     narrowed = settings.model_dump() | {"space": settings.space.model_dump() | {"only": list(only)}}
     return _revalidated(narrowed, "--only")
+
+
+def with_budget(settings: Settings, gpu_hours: float) -> Settings:
+    """The same settings with another budget.
+
+    Raises:
+        SettingsError: it is no positive number.
+    """
+    changed = settings.model_dump() | {"load": settings.load.model_dump() | {"gpu_hours": gpu_hours}}
+    return _revalidated(changed, "--gpu-hours")
 
 
 def for_framework(settings: Settings, framework: str) -> Settings:

@@ -14,7 +14,7 @@ from sweep.events import TRANSFER_HOLDS, EventLog, JobState
 from sweep.finding import Case, Finding, clip
 from sweep.model import Cause
 from sweep.places import EVENTS
-from sweep.schema import Evidence, Plan, ProbeResult
+from sweep.schema import Evidence, Plan, ProbeResult, Spent
 
 _TRANSFER_HOLDS = frozenset(map(str, TRANSFER_HOLDS))
 
@@ -24,12 +24,18 @@ def past_deadline(plan: Plan, log: EventLog) -> bool:
     return log.newest >= plan.deadline.timestamp()
 
 
-def never_logged(plan: Plan, log: EventLog) -> Finding:
+def never_logged(plan: Plan, log: EventLog, spent: Spent | None) -> Finding:
     """The finding of a tuple that the event log does not know."""
     evidence = Evidence(file=EVENTS, excerpt="no event of this tuple")
     if past_deadline(plan, log):
         return Finding(Cause.OVER_BUDGET, "the sweep's deadline came before this tuple was submitted", evidence)
+    if spent is not None:
+        return Finding(Cause.OVER_BUDGET, f"{_gone(spent)} before this tuple was submitted", evidence)
     return Finding(Cause.NO_RESULT, "the sweep was not run, or ended, before this tuple was submitted", evidence)
+
+
+def _gone(spent: Spent) -> str:
+    return f"the sweep's budget of {spent.budget:g} GPU-hours was spent"
 
 
 def without_verdict(case: Case) -> Finding | None:
@@ -70,6 +76,9 @@ def _removed(case: Case) -> Finding:
         return Finding(Cause.WAITED_OUT, reason, logged, kind)
     if kind in ("never-matched", "idle-again"):
         return _idle_again(case)
+    if kind == "over-budget":
+        reason = f"the sweep's budget of GPU-hours was spent after the job had waited {waited} s"
+        return Finding(Cause.OVER_BUDGET, reason, logged, kind)
     if kind == "run-limit":
         reason = f"the job ran past {plan.run_limit} s and was removed with its result"
         return Finding(Cause.NO_RESULT, reason, logged, kind)

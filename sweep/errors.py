@@ -69,6 +69,18 @@ class SubmitError(SweepError):
     exit_code = 11
 
 
+class RefusedError(SweepError):
+    """A label on a pull request does not start a sweep."""
+
+    exit_code = 13
+
+
+class RegressionError(SweepError):
+    """Something changed since the last sweep that was asked to be an error."""
+
+    exit_code = 14
+
+
 class SandboxError(SweepError):
     """The private HTCondor or its simulated pool could not be set up."""
 

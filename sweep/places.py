@@ -15,6 +15,7 @@ TUPLES_DAG = "tuples.dag"
 EVENTS = "events.log"
 OUTCOMES = "outcomes.json"
 POOL_END = "pool-end.json"
+SPENT = "spent.json"
 TABLES = "compatibility.md"  # the one of the tables that is looked for
 PAGE = "compatibility.html"
 CHANGES = "changes.json"  # what changed since the sweep before

@@ -109,6 +109,7 @@ def make_plan(here: Path, say: Say) -> Plan:
         deadline=created + timedelta(seconds=settings.limits.deadline),
         queue_limit=settings.limits.queue,
         run_limit=settings.limits.run,
+        budget=settings.load.gpu_hours,
         driver_policy=settings.cuda.driver_policy,
         simulated=snapshot.simulated,
         pool=snapshot,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from sweep import payload, places
+from sweep import gate, load, payload, places
 from sweep.cuda import driver_floor, takers
 from sweep.devices import device_clause
 from sweep.errors import ResultsError
@@ -25,7 +26,7 @@ from sweep.model import GpuClass, Source, VersionTuple
 from sweep.places import PARENT_DAG, TUPLES_DAG
 from sweep.probe.pack import DRIVER, driver_archive
 from sweep.schema import Plan
-from sweep.settings import ImageSettings, Settings
+from sweep.settings import ImageSettings, LoadSettings, Settings
 
 # DAGMan cannot quote a script's path, and submit files give meaning to commas, quotes and dollars.
 _SAFE_PATH = re.compile(r"/[A-Za-z0-9_./=@%:~^+-]+")
@@ -66,6 +67,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters["node"] = node_name
+    environment.filters["environment"] = gate.environment_of
     return environment
 
 
@@ -164,6 +166,7 @@ def _submit_file(
         limits=settings.limits,
         retries=retries,
         requirements=requirements,
+        priority=settings.load.priority,
         submit={name: _submit_value(name, value) for name, value in settings.submit.items()},
     )
 
@@ -233,13 +236,33 @@ def write_tuples(plan: Plan, settings: Settings, here: Path, installers: Mapping
         text = _submit_file(tuple_, settings, here, directory, inputs, gpu, machines[ask])
         write_atomic(directory / "job.sub", text, durable=False)
     os.sync()  # once for all of them: syncing ten thousand files one by one takes minutes on a spinning disk
-    write_atomic(here / TUPLES_DAG, tuples_dag(plan, here, submitted))
+    if plan.budget is not None:
+        text = (
+            _environment()
+            .get_template("budget.sub.j2")
+            .render(here=safe_path(here), python=safe_path(Path(sys.executable)), budget=plan.budget)
+        )
+        write_atomic(here / "budget.sub", text, durable=False)
+    script = (
+        _environment().get_template("gate.sh.j2").render(here=safe_path(here), python=safe_path(Path(sys.executable)))
+    )
+    write_atomic(here / "gate.sh", script, mode=0o755, durable=False)
+    write_atomic(here / TUPLES_DAG, tuples_dag(plan, here, settings.load))
 
 
-def tuples_dag(plan: Plan, here: Path, submitted: Sequence[VersionTuple]) -> str:
-    """The DAG of the submitted tuples."""
+def tuples_dag(plan: Plan, here: Path, spread: LoadSettings) -> str:
+    """The DAG of the submitted tuples, those that tell most first."""
+    classes = plan.pool.classes
+    submitted = load.most_telling_first([t for t in plan.tuples if t.submitted], classes)
     template = _environment().get_template("tuples.dag.j2")
-    return template.render(plan=plan, here=safe_path(here), tuples=submitted, deadline=int(plan.deadline.timestamp()))
+    return template.render(
+        plan=plan,
+        here=safe_path(here),
+        tuples=submitted,
+        categories=load.categories(submitted, classes, spread.share),
+        gates=gate.first_of_each(submitted) if spread.gate else {},
+        deadline=int(plan.deadline.timestamp()),
+    )
 
 
 def transfer_inputs(

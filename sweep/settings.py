@@ -41,13 +41,13 @@ OWNED_COMMANDS = frozenset(
     transfer_output_files transfer_output_remaps
     periodic_remove periodic_hold periodic_release on_exit_remove on_exit_hold periodicremovereason
     max_retries retry_until success_exit_code job_machine_attrs job_machine_attrs_history_length
-    leave_in_queue hold noop_job submit_event_notes submit_event_notes_attrs ulog_execute_attrs""".split()
+    priority leave_in_queue hold noop_job submit_event_notes submit_event_notes_attrs ulog_execute_attrs""".split()
 )
 # Where the job attribute behind such a command has another name than the command without its underscores.
 OWNED_ATTRIBUTES = frozenset(
     """jobuniverse cmd args env iwd in out err stdin stdout stderr userlog transferin transferinput transferoutput
     jobmaxretries onexitremovereason onexitholdreason leavejobinqueue jobstatus
-    requestcpu requestgpu""".split()
+    jobprio requestcpu requestgpu""".split()
 ) | {command.replace("_", "") for command in OWNED_COMMANDS}
 
 
@@ -308,6 +308,39 @@ class LimitSettings(Table):
         return self
 
 
+class LoadSettings(Table):
+    """How much of the pool the sweep may take.
+
+    `share` is the part of the devices of each capability that it may have at once, waiting jobs counted in; one job
+    at least. `priority` is HTCondor's job priority, which orders the jobs of one user. `gpu_hours` is a budget: when
+    it is spent nothing more is started. With `gate` one tuple of each environment goes first, and what it proves of
+    the environment is not run again.
+    """
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    priority: Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)] = -10
+    gpu_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    gate: Switch = True
+
+
+Address = Annotated[PlainLine, Field(pattern=r"^[^\s@,;<>]+@[^\s@,;<>]+$", max_length=200)]
+
+
+class NotifySettings(Table):
+    """Who is told when a sweep has ended, and when. Nobody by default.
+
+    `when` is `changes` for a sweep in which something changed or failed, or `always`. Mail goes through `smtp`
+    (`host:port`) or, without it, through the site's `sendmail`. `webhook_file` is a file that holds an address.
+    """
+
+    when: Literal["changes", "always"] = "changes"
+    mail: list[Address] = Field(default=[])
+    mail_from: Address | None = None
+    smtp: Annotated[PlainLine, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+:[0-9]{1,5}$")] | None = None
+    sendmail: PlainPath = Path("/usr/sbin/sendmail")
+    webhook_file: PlainPath | None = None
+
+
 class ResourceSettings(Table):
     """What each job asks for. `requirements` is an extra ClassAd clause of the site's own."""
 
@@ -331,9 +364,11 @@ class Settings(Table):
     pip: PipSettings = PipSettings()
     node: NodeSettings = NodeSettings()
     limits: LimitSettings = LimitSettings()
+    load: LoadSettings = LoadSettings()
     resources: ResourceSettings = ResourceSettings()
     frameworks: dict[Name, FrameworkSettings] = Field(min_length=1)
     payload: PayloadSettings | None = None
+    notify: NotifySettings = NotifySettings()
     submit: dict[str, str | int | float | bool] = Field(default={})
 
     @field_validator("frameworks")

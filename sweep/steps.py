@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sweep import condor, earlier, events, relook, sweeps
+from sweep import condor, earlier, events, gate, relook, sweeps
 from sweep.config import load_stored
 from sweep.errors import BadFileError, SweepError
 from sweep.files import locked
@@ -48,6 +48,19 @@ def plan_step(here: Path, say: Say) -> Plan:
         raise
     (here / sweeps.FAILURE).unlink(missing_ok=True)
     return plan
+
+
+def gate_step(here: Path, tuple_id: str) -> bool:
+    """Whether the first tuple of an environment shows that the others need no job; then they get none.
+
+    Raises:
+        BadFileError: there is no usable plan, or it has no such tuple.
+        ResultsError: the sweep's directory cannot be written.
+    """
+    found = classify(here, only={tuple_id}).tuples
+    if not found:
+        raise BadFileError(f"{here / PLAN} has no tuple {tuple_id}")
+    return gate.close(here, found[0])
 
 
 def classify_step(here: Path, returned: int | None) -> Outcomes:

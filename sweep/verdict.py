@@ -8,13 +8,13 @@ without a usable result a tuple is inconclusive.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sweep import digests, endings, events, ladder, marks, payload, relook, witness
+from sweep import budget, digests, endings, events, gate, ladder, marks, payload, relook, witness
 from sweep.audit import surprising, wrong_rules
 from sweep.events import Attempt, EventLog, History, Job
 from sweep.files import read_model
@@ -36,6 +36,7 @@ from sweep.schema import (
     PlannedTuple,
     PoolEnd,
     ProbeResult,
+    Spent,
 )
 
 # How HTCondor words it when a job goes because its DAG goes; a single job removed by a person is an outcome.
@@ -55,23 +56,28 @@ class _Judged:
     speed: tuple[Measure, ...] = ()
 
 
-def classify(here: Path) -> Outcomes:
+def classify(here: Path, only: Collection[str] | None = None) -> Outcomes:
     """The outcomes of the sweep in directory `here`, as far as its files go. The same files give the same answer.
+
+    `only` are the ids of tuples that are looked at, and nothing else; None means all.
 
     Raises:
         BadFileError: there is no usable plan.
     """
     plan = read_model(here / PLAN, Plan, "sweep plan")
+    if only is not None:
+        plan = plan.model_copy(update={"tuples": tuple(t for t in plan.tuples if t.id in only)})
     log = events.read(here / EVENTS)
     end, end_notes = relook.stored(here)
     environments = {(e.framework, e.version, e.cuda): e for e in plan.environments}
     classes = {c.label: c for c in plan.pool.classes}
+    spent = budget.stored(here)
     installs = Installs()
     judged = []
     for planned in plan.tuples:
         history = log.histories.get(planned.id)
         if not planned.submitted or history is None:
-            judged.append(_Judged(planned, _without_job(plan, planned, log)))
+            judged.append(_Judged(planned, _without_job(plan, planned, log, spent)))
             continue
         directory = here / "tuples" / planned.id
         result = read(directory / "result.json", planned.id)
@@ -82,17 +88,19 @@ def classify(here: Path) -> Outcomes:
         _outcome(each, plan, environments, log.newest)
         for each in (_in_view_of_all(each, installs, end, environments) for each in judged)
     ]
+    outcomes = gate.inferred(here, outcomes)
     issues, issue_notes = marks.issues_of(here)
     outcomes, known_notes = marks.marked(outcomes, environments, issues, plan.created.date())
     odd = outliers(outcomes, log.histories)
     return Outcomes(
         sweep=plan.sweep,
         created=plan.created,
-        state=_state(plan, log),
+        state=_state(plan, log, outcomes),
         simulated=plan.simulated,
         driver_policy=plan.driver_policy,
         pool=plan.pool,
         funnel=funnel(plan.space, outcomes),
+        budget=plan.budget,
         gpu_hours=round(sum(o.gpu_seconds for o in outcomes) / 3600, 4),
         channels=plan.channels,
         digests=digests.of_sweep(here, plan),
@@ -112,10 +120,14 @@ def classify(here: Path) -> Outcomes:
     )
 
 
-def _state(plan: Plan, log: EventLog) -> Literal["complete", "deadline", "unfinished"]:
+def _state(
+    plan: Plan, log: EventLog, outcomes: Sequence[Outcome]
+) -> Literal["complete", "deadline", "over-budget", "unfinished"]:
     if endings.past_deadline(plan, log):
         return "deadline"
-    submitted = [t.id for t in plan.tuples if t.submitted]
+    if any(o.cause is Cause.OVER_BUDGET for o in outcomes):
+        return "over-budget"
+    submitted = [o.id for o in outcomes if o.submitted]
     over = all(t in log.histories and log.histories[t].decisive.state.over for t in submitted)
     removed = any(re.search(_REMOVED_WITH_ITS_DAG, h.decisive.removal) for h in log.histories.values())
     return "complete" if over and not removed else "unfinished"
@@ -124,10 +136,10 @@ def _state(plan: Plan, log: EventLog) -> Literal["complete", "deadline", "unfini
 # --------------------------------------------------------------------------- one tuple
 
 
-def _without_job(plan: Plan, planned: PlannedTuple, log: EventLog) -> Finding:
+def _without_job(plan: Plan, planned: PlannedTuple, log: EventLog, spent: Spent | None) -> Finding:
     """What planning settled, or why a tuple that was to be tested never was."""
     if planned.cause is None:
-        return endings.never_logged(plan, log)
+        return endings.never_logged(plan, log, spent)
     evidence = Evidence(file=planned.evidence, excerpt=planned.reason)
     return Finding(planned.cause, planned.reason, evidence, planned.rule)
 

@@ -33,6 +33,7 @@ def overview(plan: Plan) -> Iterator[str]:
     yield from _environments(plan)
     if plan.estimate is not None:
         yield from _cost(plan.estimate)
+        yield from _against_budget(plan.estimate, plan.budget)
     yield from (f"note: {note}" for note in plan.notes)
 
 
@@ -43,6 +44,17 @@ def _environments(plan: Plan) -> Iterator[str]:
     for environment in resolved:
         if environment.same_as:
             yield f"        {environment.id} has the same lock as {environment.same_as}"
+
+
+def _against_budget(cost: Estimate, budget: float | None) -> Iterator[str]:
+    if budget is None:
+        return
+    part = (
+        "all of it"
+        if cost.gpu_hours <= budget
+        else f"about {budget / cost.gpu_hours:.0%} of it, the most telling first"
+    )
+    yield f"budget: {budget:g} GPU-hours, enough for {part}"
 
 
 def _cost(cost: Estimate) -> Iterator[str]:

@@ -15,6 +15,7 @@ from sweep.schema.outcomes import (
     Payload,
     PoolEnd,
     SlotAnswer,
+    Spent,
 )
 from sweep.schema.plan import (
     ChannelSnapshot,
@@ -74,6 +75,7 @@ __all__ = [
     "RungRecord",
     "SlotAnswer",
     "SpaceCounts",
+    "Spent",
     "StepRecord",
     "SubdirSnapshot",
     "Untrusted",

@@ -143,14 +143,15 @@ class Digests(Frozen):
 class Outcomes(Frozen):
     """outcomes.json: the truth of a sweep; every table and page is derived from it.
 
-    `state` says how the sweep ended. `gpu_hours` is what the jobs held, all attempts counted. `channels` are the
-    channels as the plan saw them, `noted` by environment the versions of its packages that matter to GPUs most.
+    `state` says how the sweep ended. `gpu_hours` is what the jobs held, all attempts counted, `budget` what they
+    might hold. `channels` are the channels as the plan saw them, `noted` by environment the versions of its packages
+    that matter to GPUs most.
     """
 
     schema_: Literal["sweep.outcomes/1"] = Field(default="sweep.outcomes/1", alias="schema")
     sweep: Shown
     created: AwareDatetime
-    state: Literal["complete", "deadline", "unfinished"]
+    state: Literal["complete", "deadline", "over-budget", "unfinished"]
     simulated: bool
     driver_policy: DriverPolicy
     pool: Pool
@@ -159,6 +160,7 @@ class Outcomes(Frozen):
     channels: tuple[ChannelSnapshot, ...] = ()
     digests: Digests = Digests()
     noted: dict[Shown, dict[Shown, Shown]] = Field(default={})
+    budget: Amount | None = None
     notes: tuple[Shown, ...] = ()
     outliers: tuple[Outlier, ...] = ()
     tuples: EachOnce[Outcome]
@@ -186,5 +188,16 @@ class PoolEnd(Frozen):
     problem: Shown | None = None
     pool: Pool | None = None
     tuples: dict[str, SlotAnswer] = Field(default={})
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Spent(Frozen):
+    """spent.json: the moment (UTC) at which a sweep's budget was gone, in GPU-hours."""
+
+    schema_: Literal["sweep.spent/1"] = Field(default="sweep.spent/1", alias="schema")
+    taken: AwareDatetime
+    budget: Amount
+    spent: Amount
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

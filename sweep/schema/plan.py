@@ -155,8 +155,8 @@ class Estimate(Frozen):
 class Plan(Frozen):
     """plan.json: everything decided before a job is submitted, with the reason for each decision.
 
-    Times are UTC; `queue_limit` and `run_limit` are seconds; `deadline` is the moment at which
-    whatever is left of the sweep is removed. `timings` are the seconds that each stage of planning took.
+    Times are UTC; `queue_limit` and `run_limit` are seconds; `deadline` is the moment at which whatever is left of
+    the sweep is removed; `budget` is in GPU-hours. `timings` are the seconds that each stage of planning took.
     `rules_sha256` tells rule sets apart: the tables of facts, and which rules spoke. `sources` says by framework
     where its environments come from; conda where it says nothing.
     """
@@ -167,6 +167,7 @@ class Plan(Frozen):
     deadline: AwareDatetime
     queue_limit: int
     run_limit: int
+    budget: Amount | None = None
     driver_policy: DriverPolicy
     simulated: bool
     pool: Pool

@@ -200,6 +200,7 @@ class Site:
                 "held": "20s",
                 "deadline": "900s",
             },
+            "load": {"share": 1.0, "gate": False},
             "resources": {"memory": "500MB", "disk": "200MB"},
             "pool": {"condor_config": str(pool.config_file)},
         }

@@ -87,6 +87,18 @@ glibc = "2.34"
 linux = "5.14.0"
 archspec = "x86_64_v3"
 platform = "linux-64"
+[load]
+share = 0.25
+priority = -3
+gpu_hours = 200
+gate = false
+[notify]
+when = "always"
+mail = ["staff@site.example"]
+mail_from = "sweep@site.example"
+smtp = "mail.site.example:25"
+sendmail = "/usr/lib/sendmail"
+webhook_file = "hook"
 [limits]
 queue = "2d"
 run = "3h"
@@ -107,7 +119,7 @@ condor_config = "etc/condor_config"
 "My.GPUJobLength" = "short"
 accounting_group = "physics"
 concurrency_limits = 3
-priority = -1.5
+rank = -1.5
 [pip]
 index = "http://127.0.0.1:8000/simple"
 python = "/usr/bin/python3.11"
@@ -209,7 +221,7 @@ OWNED = [
     "My.SweepTuple", "+sweeptuple", "+SweepQueueLimit", "+SweepAnything", "+RequestMemory", "queue",
 ]  # fmt: skip
 SITE = [
-    "+WantGPULab", "+GPUJobLength", "My.WantFlocking", "accounting_group", "accounting_group_user", "priority",
+    "+WantGPULab", "+GPUJobLength", "My.WantFlocking", "accounting_group", "accounting_group_user",
     "nice_user", "concurrency_limits", "+ProjectName", "rank", "notification", "notify_user", "x509userproxy",
 ]  # fmt: skip
 
@@ -266,13 +278,14 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
     assert settings.frameworks["cupy"].indexes == {"12.4": "https://pypi.example/cu124"}
     assert settings.payload is not None
     assert settings.payload.files == [tmp_path / "tests", Path("/srv/data.bin")]
+    assert settings.notify.webhook_file == tmp_path / "hook"
     assert settings.space.exclude[1].capability == "<6.0"
     assert settings.submit == {
         "+WantGPULab": True,
         "My.GPUJobLength": "short",
         "accounting_group": "physics",
         "concurrency_limits": 3,
-        "priority": -1.5,
+        "rank": -1.5,
     }
 
 
@@ -285,7 +298,7 @@ def tables() -> dict[str, type[BaseModel]]:
 def test_everything_names_every_setting() -> None:
     """The round trip below is only as good as this list is whole."""
     data = tomllib.loads(EVERYTHING)
-    assert len(tables()) == 10
+    assert len(tables()) == 12
     for name, table in tables().items():
         assert set(data[name]) == set(table.model_fields), name
     assert set(data["payload"]) == set(PayloadSettings.model_fields)

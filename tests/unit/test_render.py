@@ -21,7 +21,7 @@ from sweep.match import Feasibility
 from sweep.model import Cause, GpuClass, Pool, Source, VersionTuple
 from sweep.prune import settled, submitted
 from sweep.schema import Plan
-from sweep.settings import Settings
+from sweep.settings import LoadSettings, Settings
 
 A = VersionTuple(framework="pytorch", version="2.5", cuda="12.4", capability="8.0")
 B = VersionTuple(framework="pytorch", version="2.10", cuda="11.8", capability="12.0")
@@ -218,7 +218,7 @@ def test_site_commands_stand_as_they_are_and_attributes_are_classad_literals(tmp
 "+GPUJobLength" = "short"
 "My.ProjectName" = 'the "big" one'
 accounting_group = "physics.gpu"
-priority = -3
+rank = -3
 nice_user = false
 """
     found = submit_file(settings_of(tmp_path, text))
@@ -227,7 +227,7 @@ nice_user = false
         "+gpujoblength": '"short"',
         "my.projectname": '"the \\"big\\" one"',
         "accounting_group": "physics.gpu",
-        "priority": "-3",
+        "rank": "-3",
         "nice_user": "false",
     }
     assert {name: found[name] for name in expected} == expected
@@ -283,7 +283,7 @@ def test_a_path_that_a_dag_cannot_carry(tmp_path: Path, path: str) -> None:
         lambda: render.dry_submit_file(A, settings, Path(path)),
         lambda: render.parent_dag(Path(path) / "2026-11-20T060000", Path("/usr/bin/python3"), 86400),
         lambda: render.parent_dag(HERE, Path(path), 86400),
-        lambda: render.tuples_dag(plan_of(A), Path(path), [A]),
+        lambda: render.tuples_dag(plan_of(A), Path(path), LoadSettings()),
     ):
         with pytest.raises(ResultsError) as caught:
             use()
@@ -441,7 +441,9 @@ def test_a_plan_is_the_same_after_its_file(tmp_path: Path) -> None:
     plan = plan_of(A, B)
     text = plan.model_dump_json(by_alias=True)
     assert json.loads(text)["schema"] == "sweep.plan/1"
-    assert render.tuples_dag(Plan.model_validate_json(text), HERE, [A]) == render.tuples_dag(plan, HERE, [A])
+    assert render.tuples_dag(Plan.model_validate_json(text), HERE, LoadSettings()) == render.tuples_dag(
+        plan, HERE, LoadSettings()
+    )
 
 
 def test_a_submitted_tuple_knows_what_it_may_wait_for() -> None:

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweepdir import FAR, LOGS, POOL, TUPLE, Sweep, lock_of, one, result, settled, submitted
 
-from sweep import events, verdict
+from sweep import budget, events, verdict
 from sweep.errors import BadFileError
+from sweep.files import write_model
 from sweep.model import VERDICT_OF, Cause, Rung, Verdict
 from sweep.report import files, terminal
-from sweep.schema import Plan
+from sweep.schema import Plan, Spent
 from sweep.verdict import classify
 
 AT_PLANNING = [Cause.NO_SUCH_SLOT, Cause.NO_BUILD, Cause.UNSATISFIABLE, Cause.CPU_BUILD]
@@ -484,6 +485,31 @@ def test_a_tuple_whose_turn_never_came_is_over_budget_only_after_the_deadline(tm
     ):
         sweep.plan([submitted(TUPLE), submitted(other)], deadline=deadline)
         assert sweep.classify().tuples[1].cause is cause
+
+
+def test_what_a_spent_budget_left_undone_is_over_budget(tmp_path):
+    removed, unsubmitted = "pytorch-2.5-cuda12.4-sm90", "pytorch-2.5-cuda12.4-sm70"
+    sweep = Sweep(tmp_path)
+    sweep.plan([submitted(each) for each in (TUPLE, removed, unsubmitted)])
+    sweep.log(("exit-0", TUPLE), ("never-matched", removed))
+    sweep.result(TUPLE, result())
+    log = sweep.here / "events.log"
+    log.write_text(log.read_text().replace("sweep:never-matched", budget.TOKEN))
+    spent = Spent(taken=datetime(2026, 11, 20, tzinfo=UTC), budget=2.5, spent=2.6)
+    write_model(sweep.here / "spent.json", spent)
+    outcomes = sweep.classify()
+    assert [o.cause for o in outcomes.tuples] == [Cause.ALL_RUNGS, Cause.OVER_BUDGET, Cause.OVER_BUDGET]
+    assert "budget of 2.5 GPU-hours" in outcomes.tuples[2].reason
+    assert outcomes.state == "over-budget"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"schema": "sweep.spent/2"}'])
+def test_a_damaged_note_of_the_budget_is_no_verdict(tmp_path, content):
+    sweep = Sweep(tmp_path)
+    sweep.plan([submitted(TUPLE)])
+    sweep.log()
+    (sweep.here / "spent.json").write_text(content)
+    assert sweep.only().cause is Cause.NO_RESULT
 
 
 @pytest.mark.parametrize(

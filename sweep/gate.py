@@ -1,0 +1,97 @@
+"""The stage gate: one tuple of each environment goes first, and what it proves of the environment is not run again.
+
+Where packages do not install, the framework does not import or has no CUDA, no GPU changes that. The gate closes: the
+DAG passes over the environment's other tuples, and classification settles them by inference from the first one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from sweep.errors import BadFileError
+from sweep.files import read_model, write_model
+from sweep.model import Cause, EnvironmentKey, Frozen, Shown, Verdict
+from sweep.schema import Outcome, PlannedTuple
+
+HOLDS_ON_EVERY_GPU = frozenset({Cause.INSTALL_FAILED, Cause.IMPORT_FAILED, Cause.CPU_BUILD})
+RULE = "same-environment"
+FILE = "gate.json"
+
+
+class Closed(Frozen):
+    """gate.json, in an environment's directory: the tuple that went first, and what it proved."""
+
+    schema_: Literal["sweep.gate/1"] = Field(default="sweep.gate/1", alias="schema")
+    first: Shown
+    cause: Cause
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def first_of_each(tuples: Sequence[PlannedTuple]) -> Mapping[str, list[str]]:
+    """By the tuple that goes first, the others of its environment; `tuples` are in the order in which they run.
+
+    Audits wait for nobody: they are there to contradict what is believed.
+    """
+    by_environment: dict[str, list[str]] = {}
+    for tuple_ in tuples:
+        if not tuple_.audit:
+            by_environment.setdefault(environment_of(tuple_), []).append(tuple_.id)
+    return {first: others for first, *others in by_environment.values() if others}
+
+
+def environment_of(record: PlannedTuple | Outcome) -> str:
+    """The id of a tuple's environment."""
+    return EnvironmentKey(framework=record.framework, version=record.version, cuda=record.cuda).id
+
+
+def close(here: Path, outcome: Outcome) -> bool:
+    """Close the gate of an environment if what became of its first tuple holds on every GPU; whether it does.
+
+    Raises:
+        ResultsError: the sweep's directory cannot be written.
+    """
+    if outcome.cause not in HOLDS_ON_EVERY_GPU:
+        return False
+    write_model(_file(here, outcome), Closed(first=outcome.id, cause=outcome.cause))
+    return True
+
+
+def inferred(here: Path, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes, with those settled whose environment's gate was closed before they had a job.
+
+    The first tuple's outcome has the last word: what another look at it does not confirm settles nothing.
+    """
+    by_id = {outcome.id: outcome for outcome in outcomes}
+    found = []
+    for outcome in outcomes:
+        first = None
+        if outcome.submitted and not outcome.attempts and outcome.verdict is Verdict.INCONCLUSIVE:
+            first = by_id.get(_first(here, outcome) or "")
+        if first is None or first.cause not in HOLDS_ON_EVERY_GPU:
+            found.append(outcome)
+            continue
+        settled = {name: getattr(first, name) for name in ("verdict", "cause", "evidence", "rung")}
+        reason = f"as with {first.id}, whose environment it shares: {first.reason}"
+        update = {"submitted": False, "rule": RULE, "reason": reason, "prediction": None, "surprise": False}
+        found.append(outcome.model_copy(update=settled | update))
+    return found
+
+
+def _file(here: Path, outcome: Outcome) -> Path:
+    return here / "environments" / environment_of(outcome) / FILE
+
+
+def _first(here: Path, outcome: Outcome) -> str | None:
+    """The tuple that closed the gate of this one's environment; None where it is open, or the file is damaged."""
+    path = _file(here, outcome)
+    if not path.is_file():
+        return None
+    try:
+        return read_model(path, Closed, "the sweep's stage gate").first
+    except BadFileError:
+        return None

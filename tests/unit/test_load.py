@@ -1,0 +1,109 @@
+"""The order of a sweep's tuples, and how many of a kind may be in the queue at once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_advise import gpu
+
+from sweep.load import categories, most_telling_first
+from sweep.model import Cause, VersionTuple
+from sweep.schema import PlannedTuple, Prediction
+
+POOL = [gpu("7.0", devices=2), gpu("8.0", "A100", 4), gpu("8.0", "A100 MIG", 3), gpu("9.0", devices=1)]
+
+
+def tuple_(
+    version: str,
+    capability: str,
+    cuda: str = "12.9",
+    framework: str = "pytorch",
+    expected: bool = False,
+    **more: object,
+) -> PlannedTuple:
+    asked = VersionTuple(
+        framework=framework, version=version, cuda=cuda, capability=capability, gpu=more.pop("gpu", None)
+    )
+    prediction = Prediction(rule="a-rule", cause=Cause.NO_JIT, reason="so") if expected else None
+    return PlannedTuple(id=asked.id, **asked.model_dump(), submitted=True, prediction=prediction, **more)
+
+
+def ids(tuples: list[PlannedTuple]) -> list[str]:
+    return [t.id for t in most_telling_first(tuples, POOL)]
+
+
+def test_the_newest_version_comes_first_and_of_it_the_gpus_that_the_pool_has_most_of() -> None:
+    tuples = [tuple_(v, c) for v in ("2.4", "2.10", "2.5") for c in ("9.0", "7.0", "8.0")]
+    assert [(t.version, t.capability) for t in most_telling_first(tuples, POOL)] == [
+        (v, c) for v in ("2.10", "2.5", "2.4") for c in ("8.0", "7.0", "9.0")
+    ]
+
+
+def test_every_version_comes_with_its_newest_runtime_before_any_comes_with_an_older_one() -> None:
+    tuples = [tuple_(v, "8.0", cuda) for v in ("2.4", "2.5") for cuda in ("11.8", "12.4", "12.10")]
+    assert [(t.version, t.cuda) for t in most_telling_first(tuples, POOL)] == [
+        (v, cuda) for cuda in ("12.10", "12.4", "11.8") for v in ("2.5", "2.4")
+    ]
+
+
+def test_frameworks_take_turns() -> None:
+    tuples = [tuple_(v, "8.0", framework=f) for f in ("jax", "pytorch") for v in ("0.4", "0.5")]
+    assert [t.framework for t in most_telling_first(tuples, POOL)] == ["jax", "pytorch", "jax", "pytorch"]
+
+
+def test_audits_come_before_all_and_what_is_expected_to_fail_after_its_equals() -> None:
+    tuples = [
+        tuple_("2.5", "8.0", expected=True),
+        tuple_("2.5", "9.0"),
+        tuple_("2.4", "7.0", expected=True, audit=True),
+        tuple_("2.4", "8.0"),
+    ]
+    assert ids(tuples) == [tuples[n].id for n in (2, 1, 0, 3)]
+
+
+VERSIONS = st.sampled_from(["2.4", "2.5", "2.10", "2.8.1"])
+TUPLES = st.lists(
+    st.builds(tuple_, VERSIONS, st.sampled_from(["7.0", "8.0", "12.0"]), st.sampled_from(["11.8", "12.9"])),
+    unique_by=lambda t: t.id,
+)
+
+
+@given(TUPLES, st.randoms())
+def test_the_order_loses_nothing_and_does_not_depend_on_that_of_the_plan(tuples: list[PlannedTuple], chance) -> None:
+    shuffled = list(tuples)
+    chance.shuffle(shuffled)
+    assert ids(shuffled) == ids(tuples)
+    assert sorted(ids(tuples)) == sorted(t.id for t in tuples)
+
+
+# --------------------------------------------------------------------------- shares
+
+
+@pytest.mark.parametrize(
+    ("share", "capability", "limit"),
+    [(0.5, "8.0", 3), (0.5, "7.0", 1), (0.5, "9.0", 1), (0.1, "8.0", 1), (0.99, "8.0", 6), (0.5, "12.0", 1)],
+)
+def test_a_capability_gives_its_share_and_at_least_one_device(share: float, capability: str, limit: int) -> None:
+    one = tuple_("2.4", capability)
+    assert categories([one], POOL, share)[one.id].limit == limit
+
+
+def test_where_gpu_classes_are_tested_each_gives_its_own_share() -> None:
+    a100, mig = (tuple_("2.4", "8.0", gpu=c.label) for c in POOL[1:3])
+    found = categories([a100, mig], POOL, 0.5)
+    assert (found[a100.id].limit, found[mig.id].limit) == (2, 1)
+    assert found[a100.id].name != found[mig.id].name
+
+
+def test_the_whole_pool_is_no_limit() -> None:
+    assert categories([tuple_("2.4", "8.0")], POOL, 1.0) == {}
+
+
+@given(TUPLES, st.floats(0.01, 0.99))
+def test_a_category_has_one_limit_and_a_name_that_dagman_takes(tuples: list[PlannedTuple], share: float) -> None:
+    found = categories(tuples, POOL, share)
+    assert set(found) == {t.id for t in tuples}
+    names = {c.name: c.limit for c in found.values()}
+    assert len(names) == len(set(found.values()))
+    assert all(name.replace("_", "").isalnum() for name in names)
