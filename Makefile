@@ -3,12 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test unit browser pool faults lint format bench clean
+.PHONY: demo test unit frameworks browser pool faults lint format bench clean
 
 demo: $(READY)
 	$(BIN)/python -m sweep.sandbox demo
 
-test: lint unit browser pool
+test: lint unit frameworks browser pool
 
 unit: $(READY)
 	$(BIN)/python -m pytest -n auto tests/unit

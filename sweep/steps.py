@@ -6,12 +6,14 @@ A person can run each of them by hand, at any time and any number of times.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sweep import condor, earlier, events, gate, relook, sweeps
+from sweep import alarm, condor, earlier, events, gate, notify, relook, sweeps
 from sweep.config import load_stored
+from sweep.diff import Diff
 from sweep.errors import BadFileError, SweepError
 from sweep.files import locked
 from sweep.places import EVENTS, PARENT_DAG, PLAN, SETTINGS
@@ -83,7 +85,7 @@ def report_step(here: Path, dag_status: int | None, failed_nodes: int | None) ->
     """Classify once more and write the tables; None when there is no plan to report on.
 
     A sweep that ended as it should becomes `latest`, and the feed tells of it. The two numbers are DAGMan's own,
-    absent by hand.
+    absent by hand; only in the DAG is anybody told.
 
     Raises:
         BadFileError: `here` is not a sweep's directory; nothing is written there.
@@ -96,12 +98,29 @@ def report_step(here: Path, dag_status: int | None, failed_nodes: int | None) ->
     except SweepError as error:
         why = sweeps.failure(here) if not (here / PLAN).is_file() else str(error)
         files.write_failure(here, why)
+        if dag_status is not None:
+            _tell(here, None, "")
         return None
-    files.write_tables(here, outcomes, earlier.since_last(here, outcomes))
+    since = earlier.since_last(here, outcomes)
+    files.write_tables(here, outcomes, since)
+    if dag_status is not None:
+        _tell(here, outcomes, since)
     if dag_status == 0 and not failed_nodes:
         files.point_latest(here)
         feed.write(here.parent, outcomes.pool.collector)
     return outcomes
+
+
+def _tell(here: Path, outcomes: Outcomes | None, since: Diff | str) -> None:
+    """Send the summary to those whom the settings name, if there is something to tell."""
+    try:
+        settings = load_stored(here / SETTINGS).notify
+    except SweepError:
+        return  # it is said elsewhere, and nobody is known to be told
+    if settings.when == "changes" and not alarm.noteworthy(outcomes, since):
+        return
+    text = (here / "summary.txt").read_text()
+    notify.tell(settings, f"[sweep] {text.partition(chr(10))[0]}", text, lambda line: print(line, file=sys.stderr))
 
 
 def _let_the_log_settle(here: Path) -> None:
