@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sweep.advise import chosen
-from sweep.cuda import DriverPolicy, takers, version_key
+from sweep.cuda import DriverPolicy, in_order, takers, version_key
 from sweep.errors import SettingsError
 from sweep.facts import Facts
 from sweep.facts.tables import branch_of
@@ -29,6 +29,26 @@ class Change:
     retired: tuple[str, ...] = ()
 
 
+def foreseeable(outcomes: Outcomes, facts: Facts) -> list[Change]:
+    """The changes that the staff of this pool may have before them: each driver branch that would drop GPUs of it,
+    each CUDA major version that something works with, and each capability's retirement.
+    """
+    pool = outcomes.pool.classes
+    branches = [
+        str(row.since)
+        for row in facts.drivers.branch
+        if any(_older(c, str(row.since)) and row.drops(row.since, c.capability) for c in pool)
+    ]
+    working = [o for o in outcomes.tuples if o.verdict is Verdict.WORKS]
+    majors = in_order({o.cuda.partition(".")[0] for o in working})
+    capabilities = in_order({c.capability for c in pool})
+    return [
+        *(Change(driver=branch) for branch in branches),
+        *(Change(cuda=(major,)) for major in majors),
+        *(Change(retired=(capability,)) for capability in capabilities),
+    ]
+
+
 @dataclass(frozen=True)
 class Loss:
     """A tuple that works now: the devices that it works on now, those that it would lose, and why."""
@@ -46,7 +66,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Stranded:
-    """Devices on which a framework works now in some version, and would work in none."""
+    """Devices that stay, on which a framework works now in some version and would work in none."""
 
     framework: str
     gpus: tuple[GpuClass, ...]
@@ -107,7 +127,7 @@ def what_if(outcomes: Outcomes, change: Change, facts: Facts) -> Forecast:
                 curable.append(outcome)
     working = sum(o.verdict is Verdict.WORKS for o in outcomes.tuples)
     stranded = [
-        Stranded(framework, tuple(c for c in pool if c in gpus and c not in after[framework]))
+        Stranded(framework, tuple(c for c in pool if c in gpus - after[framework] - retired))
         for framework, gpus in before.items()
     ]
     return Forecast(working, frozenset(left), tuple(losses), tuple(s for s in stranded if s.gpus), tuple(curable))

@@ -42,7 +42,8 @@ TEXTS = (
     ),
     (
         "corrupt",
-        r"[Dd]ata corruption|[Ii]nvalid checksum|numeric field was not a number|EOF reached|[Uu]nexpected (end|EOF)|"
+        r"[Dd]ata corruption|[Ii]nvalid checksum|EOF reached|[Uu]nexpected (end|EOF)|"
+        r"numeric field (was not a number|did not have utf-8 text)|"
         r"bzip2: |[Zz]ip archive|[Zz]std|frame descriptor|fill whole buffer",
     ),
 )

@@ -8,12 +8,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sweep.config import load_stored
 from sweep.diff import Diff
-from sweep.errors import ResultsError
+from sweep.errors import ResultsError, SweepError
+from sweep.facts import Facts, load_facts
 from sweep.files import write_atomic, write_model
 from sweep.model import visible
-from sweep.places import CHANGES, OUTCOMES, PAGE, TABLES
-from sweep.report import advice, changes, columns, junit, markdown, page, summary, table
+from sweep.places import CHANGES, OUTCOMES, PAGE, SETTINGS, TABLES
+from sweep.report import advice, changes, columns, junit, markdown, page, summary, table, whatif
 from sweep.schema import Outcomes
 
 
@@ -29,13 +31,22 @@ def write_tables(here: Path, outcomes: Outcomes, since: Diff | str | None = None
     write_atomic(here / "compatibility.json", json.dumps({"schema": columns.SCHEMA, "rows": rows}, indent=1) + "\n")
     write_atomic(here / "compatibility.csv", _csv(rows))
     write_atomic(here / "junit.xml", junit.render(outcomes))
-    write_atomic(here / PAGE, page.render(outcomes, since, here, advice.for_page(here, outcomes)))
+    told, forecasts = advice.for_page(here, outcomes), whatif.for_page(outcomes, _facts(here))
+    write_atomic(here / PAGE, page.render(outcomes, since, here, told, forecasts))
     if isinstance(since, Diff) and outcomes.state != "unfinished":  # the feed tells of finished sweeps
         write_model(here / CHANGES, since)
     else:
         (here / CHANGES).unlink(missing_ok=True)
     write_atomic(here / TABLES, markdown.render(outcomes, since))
     write_atomic(here / "summary.txt", summary.render(here, outcomes, since))
+
+
+def _facts(here: Path) -> Facts:
+    """The tables of facts that the sweep was planned with; the built-in ones where its own cannot be read."""
+    try:
+        return load_facts(load_stored(here / SETTINGS).rules.facts)
+    except SweepError:
+        return load_facts()
 
 
 def write_outcomes(here: Path, outcomes: Outcomes) -> None:

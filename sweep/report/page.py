@@ -20,6 +20,7 @@ from sweep import places
 from sweep.diff import Diff
 from sweep.model import GpuClass, Verdict
 from sweep.report import changes, heatmap, pagedata, table
+from sweep.report.whatif import Line
 from sweep.schema import Outcomes
 
 _VERDICT_WORDS = {
@@ -31,15 +32,22 @@ _VERDICT_WORDS = {
 }
 
 
-def render(outcomes: Outcomes, since: Diff | str | None, here: Path, advice: Sequence[Mapping[str, Any]] = ()) -> str:
+def render(
+    outcomes: Outcomes,
+    since: Diff | str | None,
+    here: Path,
+    advice: Sequence[Mapping[str, Any]] = (),
+    forecasts: Sequence[Line] = (),
+) -> str:
     """The page of a sweep; `since` is its difference to the last one, or why none, `here` its directory.
 
-    `advice` is what `advice.as_data` says of each framework.
+    `advice` is what `advice.as_data` says of each framework, `forecasts` what foreseeable changes would cost.
     """
     return _page(
         "page.html.j2",
         outcomes=outcomes,
         advice=advice,
+        forecasts=forecasts,
         headline=table.headline(outcomes),
         changed=changes.headline(since),
         surprises=changes.surprises(outcomes),

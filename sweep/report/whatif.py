@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from tabulate import tabulate
 
+from sweep.facts import Facts
 from sweep.report.advice import gpus
 from sweep.schema import Outcomes
-from sweep.whatif import Change, Forecast, Loss
+from sweep.whatif import Change, Forecast, Loss, foreseeable, what_if
 
 
 def sentence(change: Change) -> str:
     """The change in words."""
     parts = [f"every driver at least {change.driver}"] if change.driver else []
     parts += [f"without CUDA {runtime}" for runtime in change.cuda]
-    parts += [f"without {word}" for word in change.retired]
+    parts += [f"without GPUs {word}" for word in change.retired]
     return ", ".join(parts)
 
 
@@ -81,6 +83,28 @@ def _grouped(losses: list[Loss]) -> Iterator[str]:
 
 def _place(loss: Loss) -> str:
     return f"sm{loss.outcome.id.rpartition('-sm')[2]}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A forecast in one line: the change, tuples lost, tuples with fewer devices, and whom it leaves without what."""
+
+    change: str
+    lost: int
+    fewer: int
+    without: str
+    to_try: int
+
+
+def for_page(outcomes: Outcomes, facts: Facts) -> list[Line]:
+    """What each foreseeable change would cost."""
+    found = []
+    for change in foreseeable(outcomes, facts):
+        forecast = what_if(outcomes, change, facts)
+        gone = sum(loss.whole for loss in forecast.losses)
+        without = "; ".join(f"{s.framework}: {gpus(s.gpus)}" for s in forecast.stranded)
+        found.append(Line(sentence(change), gone, len(forecast.losses) - gone, without, len(forecast.curable)))
+    return found
 
 
 def as_json(outcomes: Outcomes, change: Change, forecast: Forecast) -> str:

@@ -155,7 +155,9 @@ def test_a_stopped_pool_leaves_no_process_not_even_of_stubborn_jobs(condor, tmp_
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_pool_ends_with_the_process_that_started_it(condor, tmp_path, number):
     script = (
-        "import sys, time; from pathlib import Path; from sweep.sandbox.pool import SandboxPool\n"
+        # A shell's background jobs are started with SIGINT ignored.
+        "import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from pathlib import Path; from sweep.sandbox.pool import SandboxPool\n"
         "from sweep.sandbox.prefix import Prefix; from sweep.sandbox.machines import read_machines\n"
         f"condor = {condor!r}\n".replace("PosixPath", "Path")
         + f"with SandboxPool(condor, Path({str(tmp_path / 'pool')!r}), "

@@ -13,7 +13,7 @@ from sweep.files import read_model
 from sweep.model import Cause, Verdict
 from sweep.report import whatif as shown
 from sweep.schema import Outcomes
-from sweep.whatif import Change, what_if
+from sweep.whatif import Change, foreseeable, what_if
 
 FACTS = load_facts()
 EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example" / "outcomes.json"
@@ -105,7 +105,6 @@ def test_a_real_sweep_loses_exactly_what_ran_on_the_retired_gpus() -> None:
     assert set(found.values()) == {(2, 2)}
     said = "\n".join(shown.lines(outcomes, change := Change(retired=("7.0",)), what_if(outcomes, change, FACTS)))
     assert f"{len(works)} of " in said
-    assert "Tesla V100-SXM2-32GB (simulated) ×2 (sm70)" in said
 
 
 def test_a_version_that_is_left_nowhere_is_named() -> None:
@@ -114,4 +113,17 @@ def test_a_version_that_is_left_nowhere_is_named() -> None:
     change = Change(retired=("V100",))
     text = "\n".join(shown.lines(sweep, change, what_if(sweep, change, FACTS)))
     row = next(line for line in text.splitlines() if line.startswith("pytorch"))
-    assert row.split() == ["pytorch", "2", "2.5", "2:", "V100", "×2", "(sm70)"]
+    assert row.split() == ["pytorch", "2", "2.5", "none"]
+
+
+def test_what_staff_may_have_before_them_is_foreseen() -> None:
+    sweep = sweep_of(POOL, outcome("2.4", "7.0"), outcome("2.4", "8.0", cuda="11.8"), outcome("2.5", "8.0"))
+    found = foreseeable(sweep, FACTS)
+    assert Change(driver="590") in found
+    assert not [c for c in found if c.driver in ("396", "495")]  # the pool has nothing that they dropped
+    assert [c.cuda for c in found if c.cuda] == [("11",), ("12",)]
+    assert [c.retired for c in found if c.retired] == [("7.0",), ("8.0",)]
+    lines = {line.change: line for line in shown.for_page(sweep, FACTS)}
+    assert lines["every driver at least 590"].lost == 1
+    assert lines["every driver at least 590"].without == "pytorch: V100 ×2 (sm70)"
+    assert lines["without GPUs 7.0"].without == ""
