@@ -28,9 +28,13 @@ def cron(site: Site) -> subprocess.CompletedProcess[str]:
 
 
 def test_crons_line_makes_one_sweep_after_the_other_and_refuses_while_one_is_running(
-    gated_site: Callable[..., Site], gate: Gate
+    gated_site: Callable[..., Site], gate: Gate, tmp_path: Path
 ) -> None:
-    site = gated_site()
+    sendmail = tmp_path / "sendmail"
+    sendmail.write_text(f"#!/bin/sh\ncat >> {tmp_path}/mailbox\n")
+    sendmail.chmod(0o755)
+    mail = {"mail": ["staff@site.example"], "sendmail": str(sendmail), "when": "always"}
+    site = gated_site(notify=mail)
     name = "gated-2.8-cuda12.9-sm75"
     gate.open()
     first = submitted(cron(site))
@@ -62,6 +66,10 @@ def test_crons_line_makes_one_sweep_after_the_other_and_refuses_while_one_is_run
         assert run.here.name in (run.here / "compatibility.md").read_text()
     after = site.sweep("status")
     assert "reported; 1 done" in after.stdout
+    subjects = [line for line in (tmp_path / "mailbox").read_text().splitlines() if line.startswith("Subject: ")]
+    assert len(subjects) == 2
+    assert f"Since sweep {first.here.name}: nothing changed; 1 as before." in subjects[1]
+    assert site.sweep("report", "--fail-on", "unexpected").returncode == 0
 
 
 @pytest.fixture(scope="module")
