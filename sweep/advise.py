@@ -6,17 +6,19 @@ submit file says. Devices are counted, not machines.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from packaging.version import Version
 
-from sweep.cuda import DriverPolicy, in_order, takers, version_key
-from sweep.devices import device_clause, device_name_clause
+from sweep.cuda import DriverPolicy, driver_floor, encode_runtime, in_order, takers, version_key
+from sweep.devices import device_clause, device_name_clause, usable
 from sweep.errors import SettingsError
 from sweep.model import EnvironmentKey, GpuClass, Verdict, VersionTuple
 from sweep.schema import Outcome, Outcomes, PlannedEnvironment
+from sweep.settings import GpuSettings
 from sweep.tomlfile import did_you_mean
 
 MOST = 0.9  # of the devices: what counts as nearly everywhere
@@ -28,6 +30,7 @@ class Standing(Enum):
     WORKS = "tested"
     PREDICTED = "predicted"  # not tested, and no rule speaks against it
     FAILS = "fails"
+    UNASKED = "unasked"  # the sweep had no tuple for it
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class Reach:
 
     @property
     def total(self) -> int:
-        """How many devices were asked about."""
-        return sum(c.devices for c in self.places)
+        """How many devices the sweep had a tuple for, or whose driver is too old for one."""
+        return sum(c.devices for c, place in self.places.items() if place.standing is not Standing.UNASKED)
 
     @property
     def share(self) -> float:
@@ -127,13 +130,19 @@ def advise(
     return Advice(framework, classes, _picks(reaches), outcomes.driver_policy)
 
 
+def within_settings(outcomes: Outcomes, gpus: GpuSettings) -> Outcomes:
+    """The outcomes with a pool of only those GPU classes that the settings let jobs run on."""
+    pool = outcomes.pool.model_copy(update={"classes": usable(outcomes.pool.classes, gpus)})
+    return outcomes.model_copy(update={"pool": pool})
+
+
 def same_python(found: str, wanted: str) -> bool:
     """Whether a Python is of the wanted version: 3.11.7 is 3.11, 3.1 is not."""
     return found == wanted or found.startswith(f"{wanted}.")
 
 
 def chosen(classes: Sequence[GpuClass], gpu: str | None) -> tuple[GpuClass, ...]:
-    """The GPU classes that a word means: part of a device's name in any case, or a capability.
+    """The GPU classes that a word means: a capability, a word of a device's name in any case, else a part of it.
 
     Raises:
         SettingsError: the pool has none; the message names those that it has.
@@ -141,11 +150,14 @@ def chosen(classes: Sequence[GpuClass], gpu: str | None) -> tuple[GpuClass, ...]
     if gpu is None:
         return tuple(classes)
     word = gpu.strip().lower()
-    found = tuple(
-        c
-        for c in classes
-        if word in (c.capability, f"sm{c.capability.replace('.', '')}") or (word and word in c.device.lower())
+    ways = (
+        lambda c: word in (c.capability, f"sm{c.capability.replace('.', '')}"),
+        lambda c: re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", c.device.lower()),
+        lambda c: word in c.device.lower(),
     )
+    # Whole words first: an A10 is no A100.
+    tried = (tuple(filter(way, classes)) for way in ways) if word else iter(())
+    found = next(filter(None, tried), ())
     if not found:
         have = ", ".join(dict.fromkeys(f"{c.device} ({c.capability})" for c in classes))
         raise SettingsError(f"--gpu {gpu}: the pool of this sweep has no such GPU; it has {have}")
@@ -164,6 +176,13 @@ def place_of(outcome: Outcome) -> Place:
     return Place(Standing.FAILS, outcome.cause.value)
 
 
+def _untried(gpu: GpuClass, floor: str) -> Place:
+    """What is known of a GPU class as long as no tuple speaks of it."""
+    if version_key(gpu.runtime) < version_key(floor):
+        return Place(Standing.FAILS, f"its driver supports CUDA {gpu.runtime} at most")
+    return Place(Standing.UNASKED)
+
+
 def _reaches(
     outcomes: Outcomes, environments: Sequence[PlannedEnvironment], framework: str, classes: tuple[GpuClass, ...]
 ) -> list[Reach]:
@@ -175,7 +194,8 @@ def _reaches(
             by_key.setdefault((outcome.version, outcome.cuda), []).append(outcome)
     found = []
     for (version, cuda), tuples in by_key.items():
-        places = {c: Place(Standing.FAILS, f"its driver supports CUDA {c.runtime} at most") for c in classes}
+        floor = driver_floor(cuda, outcomes.driver_policy)
+        places = {c: _untried(c, floor) for c in classes}
         tested: dict[str, None] = {}
         for outcome in tuples:
             able = takers(VersionTuple.parse(outcome.id), classes, outcomes.driver_policy)
@@ -233,14 +253,21 @@ def gpu_lines(advice: Advice, pick: Pick, floor: str, pool: Sequence[GpuClass], 
         clauses += [f"Capability != {c}" for c in between]
     if any(c.capability in able for c in barred):
         clauses.append(" || ".join(dict.fromkeys(_named(c, barred) for c in works)))
+    highest = any(version_key(c) > version_key(high) for c in others)
+    lines = ["request_gpus            = 1"]
+    if clauses:
+        # condor_submit drops its own bounds on what require_gpus speaks of, so they all stand there.
+        bounds = [f"Capability >= {low}", *([f"Capability <= {high}"] if highest else [])]
+        bounds.append(f"MaxSupportedVersion >= {encode_runtime(floor)}")
+    else:
+        bounds = []
+        lines.append(f"gpus_minimum_capability = {low}")
+        lines += [f"gpus_maximum_capability = {high}"] if highest else []
+        lines.append(f"gpus_minimum_runtime    = {floor}")
     if not mig:
         clauses.append('regexp("MIG", DeviceName) =!= true')
-    lines = ["request_gpus            = 1", f"gpus_minimum_capability = {low}"]
-    if any(version_key(c) > version_key(high) for c in others):
-        lines.append(f"gpus_maximum_capability = {high}")
-    lines.append(f"gpus_minimum_runtime    = {floor}")
-    if clauses:
-        joined = " && ".join(f"({c})" if " || " in c and len(clauses) > 1 else c for c in clauses)
+    if bounds or clauses:
+        joined = " && ".join(f"({c})" if " || " in c else c for c in (*bounds, *clauses))
         lines.append(f"require_gpus            = {joined}")
     return lines
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sweep import condor
-from sweep.errors import BadFileError
+from sweep.errors import BadFileError, PoolError
 from sweep.events import Tracker
 from sweep.files import read_model, write_atomic, write_model
 from sweep.history import History
@@ -49,7 +49,10 @@ def watch(here: Path, say: Callable[[str], None]) -> None:
                 write_model(here / SPENT, Spent(taken=now, budget=plan.budget, spent=round(spent, 4)))
             # DAGMan takes the file's being there as its sign; condor_submit_dag removes it.
             write_atomic(here / f"{TUPLES_DAG}.halt", "")
-            condor.remove_waiting(here / EVENTS, TOKEN)
+            try:
+                condor.remove_waiting(here / EVENTS, TOKEN)
+            except PoolError as error:  # the next look tries again
+                say(str(error))
         time.sleep(INTERVAL)
 
 

@@ -5,13 +5,13 @@ Tries have a results directory of their own, and dry runs have no outcomes, so n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sweep.diff import Diff, diff
 from sweep.errors import BadFileError
 from sweep.files import read_model
-from sweep.places import OUTCOMES
+from sweep.places import OUTCOMES, sweeps_of
 from sweep.schema import Outcomes
 
 
@@ -25,24 +25,28 @@ def read(here: Path) -> Outcomes:
 
 
 def classified(results: Path) -> list[Path]:
-    """The directories of the sweeps that have outcomes, the newest first: their names are times."""
-    found = (path.parent for path in results.glob(f"*/{OUTCOMES}"))
-    return sorted((here for here in found if not here.is_symlink()), reverse=True)
+    """The directories of the sweeps that have outcomes, the newest first."""
+    return [here for here in sweeps_of(results) if (here / OUTCOMES).is_file()]
 
 
-def finished(results: Path) -> Iterator[Outcomes]:
+def finished(results: Path, skipped: Callable[[str], None]) -> Iterator[Outcomes]:
     """The outcomes of the sweeps that came to an end, the newest first; read one by one, as they are asked for.
 
-    Raises:
-        BadFileError: one of them cannot be read.
+    `skipped` hears of those that cannot be read.
     """
     for here in classified(results):
-        outcomes = read(here)
+        try:
+            outcomes = read(here)
+        except BadFileError as error:
+            skipped(str(error))
+            continue
         if outcomes.state != "unfinished":
             yield outcomes
 
 
-def pair(results: Path, old: str | None, new: str | None) -> tuple[Outcomes, Outcomes]:
+def pair(
+    results: Path, old: str | None, new: str | None, skipped: Callable[[str], None]
+) -> tuple[Outcomes, Outcomes]:
     """Two sweeps to compare, older first: each a directory or a name below `results`.
 
     For a missing `new` the newest finished sweep is taken, for a missing `old` the one of the same kind before it.
@@ -50,7 +54,7 @@ def pair(results: Path, old: str | None, new: str | None) -> tuple[Outcomes, Out
     Raises:
         BadFileError: there are no two, or one of them cannot be read.
     """
-    sweeps = finished(results)
+    sweeps = finished(results, skipped)
     later = read(named(results, new)) if new else next(sweeps, None)
     if old and later:
         return read(named(results, old)), later

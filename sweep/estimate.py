@@ -11,7 +11,7 @@ from sweep.cuda import DriverPolicy, takers
 from sweep.errors import BadFileError
 from sweep.files import read_model
 from sweep.model import GpuClass, VersionTuple
-from sweep.places import OUTCOMES
+from sweep.places import OUTCOMES, sweeps_of
 from sweep.schema import ClassShare, Estimate, Outcomes, PlannedEnvironment, PlannedTuple
 
 # GPU time of one job where no earlier sweep tells: a few gigabytes to install, then a probe of a minute.
@@ -20,11 +20,11 @@ ASSUMED_SECONDS = 600.0
 
 def earlier_sweep(results: Path, *, simulated: bool) -> Outcomes | None:
     """The newest sweep below a results directory that ran jobs, on simulated GPUs or on real ones as asked."""
-    for path in sorted(results.glob(f"*/{OUTCOMES}"), reverse=True):
-        if path.parent.is_symlink():
+    for here in sweeps_of(results):
+        if not (here / OUTCOMES).is_file():
             continue
         try:
-            outcomes = read_model(path, Outcomes, "sweep classify")
+            outcomes = read_model(here / OUTCOMES, Outcomes, "sweep classify")
         except BadFileError:
             continue  # of another version of the sweeper; an estimate can do without it
         if outcomes.simulated is simulated and any(o.gpu_seconds for o in outcomes.tuples):

@@ -12,12 +12,15 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from sweep.causes import GENERIC
 from sweep.errors import BadFileError
 from sweep.files import read_model, write_model
 from sweep.model import Cause, EnvironmentKey, Frozen, Shown, Verdict
 from sweep.schema import Outcome, PlannedTuple
 
 HOLDS_ON_EVERY_GPU = frozenset({Cause.INSTALL_FAILED, Cause.IMPORT_FAILED, Cause.CPU_BUILD})
+# What these rules name may be one node's doing: its own libraries or its disk. Other machines have to agree.
+_PERHAPS_THE_NODE = frozenset({"abi-libstdcxx", "signal-at-import", f"{GENERIC}import", f"{GENERIC}install"})
 RULE = "same-environment"
 FILE = "gate.json"
 
@@ -49,16 +52,28 @@ def environment_of(record: PlannedTuple | Outcome) -> str:
     return EnvironmentKey(framework=record.framework, version=record.version, cuda=record.cuda).id
 
 
-def close(here: Path, outcome: Outcome) -> bool:
-    """Close the gate of an environment if what became of its first tuple holds on every GPU; whether it does.
+def close(here: Path, first: Outcome, alike: Sequence[Outcome]) -> bool:
+    """Close the gate of an environment if what became of its first tuple holds on every GPU, else open it.
+
+    `alike` are the environment's tuples, the first among them. Returns whether the gate is closed.
 
     Raises:
         ResultsError: the sweep's directory cannot be written.
     """
-    if outcome.cause not in HOLDS_ON_EVERY_GPU:
+    if not _proves(first, alike):
+        _file(here, first).unlink(missing_ok=True)
         return False
-    write_model(_file(here, outcome), Closed(first=outcome.id, cause=outcome.cause))
+    write_model(_file(here, first), Closed(first=first.id, cause=first.cause))
     return True
+
+
+def reopen(here: Path, outcomes: Sequence[Outcome]) -> None:
+    """Open the gates that another look at the tuples that went first does not confirm."""
+    by_environment = _by_environment(outcomes)
+    for alike in by_environment.values():
+        first = next((o for o in alike if o.id == _first(here, o)), None)
+        if first is None or not _proves(first, alike):
+            _file(here, alike[0]).unlink(missing_ok=True)
 
 
 def inferred(here: Path, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -67,18 +82,33 @@ def inferred(here: Path, outcomes: Sequence[Outcome]) -> list[Outcome]:
     The first tuple's outcome has the last word: what another look at it does not confirm settles nothing.
     """
     by_id = {outcome.id: outcome for outcome in outcomes}
+    by_environment = _by_environment(outcomes)
     found = []
     for outcome in outcomes:
         first = None
         if outcome.submitted and not outcome.attempts and outcome.verdict is Verdict.INCONCLUSIVE:
             first = by_id.get(_first(here, outcome) or "")
-        if first is None or first.cause not in HOLDS_ON_EVERY_GPU:
+        if first is None or not _proves(first, by_environment[environment_of(outcome)]):
             found.append(outcome)
             continue
         settled = {name: getattr(first, name) for name in ("verdict", "cause", "evidence", "rung")}
         reason = f"as with {first.id}, whose environment it shares: {first.reason}"
         update = {"submitted": False, "rule": RULE, "reason": reason, "prediction": None, "surprise": False}
         found.append(outcome.model_copy(update=settled | update))
+    return found
+
+
+def _proves(first: Outcome, alike: Sequence[Outcome]) -> bool:
+    """Whether a tuple's outcome holds for the whole environment; not against another tuple that came further."""
+    if first.cause not in HOLDS_ON_EVERY_GPU or first.rule in _PERHAPS_THE_NODE:
+        return False
+    return not any(o.verdict in (Verdict.WORKS, Verdict.GPU_FAILURE) for o in alike if o.submitted)
+
+
+def _by_environment(outcomes: Sequence[Outcome]) -> Mapping[str, list[Outcome]]:
+    found: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault(environment_of(outcome), []).append(outcome)
     return found
 
 

@@ -223,7 +223,7 @@ class GpuClass(Frozen):
     device: Shown
     memory_mb: int
     runtime: Runtime
-    driver: Shown | None
+    driver: Shown | None = None
     mig: bool
     devices: int
     machines: tuple[Shown, ...]
@@ -252,10 +252,10 @@ class Node(Frozen):
     `x86_64_v3`, `cuda` the newest runtime that the driver of the GPU supports.
     """
 
-    system: Shown | None
-    glibc: Version | None
-    linux: Version | None
-    archspec: Shown | None
+    system: Shown | None = None
+    glibc: Version | None = None
+    linux: Version | None = None
+    archspec: Shown | None = None
     cuda: Runtime
 
 

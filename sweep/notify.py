@@ -5,6 +5,7 @@ What cannot be told is said to whoever runs this, and harms nothing: the tables 
 
 from __future__ import annotations
 
+import http.client
 import json
 import smtplib
 import subprocess
@@ -19,6 +20,14 @@ from sweep.errors import SettingsError
 from sweep.model import visible
 from sweep.settings import NotifySettings
 
+_FAILURES = (
+    OSError,
+    SettingsError,
+    ValueError,
+    smtplib.SMTPException,
+    subprocess.SubprocessError,
+    http.client.HTTPException,
+)
 _PATIENCE = 30.0  # seconds, for a mail server or a webhook to answer
 
 
@@ -35,7 +44,7 @@ def tell(settings: NotifySettings, subject: str, text: str, say: Callable[[str],
             continue
         try:
             send(settings, subject, text)
-        except (OSError, SettingsError, smtplib.SMTPException, subprocess.SubprocessError, ValueError) as error:
+        except _FAILURES as error:
             say(f"{kind}: nobody was told: {_words(error)}")
 
 
@@ -90,6 +99,8 @@ def _words(error: BaseException) -> str:
         return f"the server answered {error.code} {error.reason}"
     if isinstance(error, urllib.error.URLError):
         return f"the server cannot be reached: {error.reason}"
+    if isinstance(error, http.client.HTTPException):
+        return type(error).__name__  # its text has the address
     if isinstance(error, subprocess.CalledProcessError):
         said = visible(error.stderr.decode(errors="replace"))[:300]
         return f"{error.cmd[0]} ended with code {error.returncode}: {said}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -22,6 +23,15 @@ CHANGES = "changes.json"  # what changed since the sweep before
 
 # What lies beside the sweeps, in their results directory.
 FEED = "feed.atom"
+
+
+_SWEEP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}")
+
+
+def sweeps_of(results: Path) -> list[Path]:
+    """The directories of sweeps below a results directory, the newest first: their names are times."""
+    found = results.iterdir() if results.is_dir() else ()
+    return sorted((path for path in found if _SWEEP.fullmatch(path.name) and not path.is_symlink()), reverse=True)
 
 
 def _resource(name: str) -> Path:

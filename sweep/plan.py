@@ -14,6 +14,7 @@ from sweep import condor, digests, pool, prune, render, rules, sources, space
 from sweep.channels import Channels
 from sweep.config import load_stored
 from sweep.cuda import takers
+from sweep.devices import usable
 from sweep.environments import resolve_all
 from sweep.errors import EmptyPoolError, SettingsError
 from sweep.estimate import earlier_sweep, estimate
@@ -82,7 +83,7 @@ def make_plan(here: Path, say: Say) -> Plan:
     with watch.stage("prune"):
         sieve.apply(prune.without_environment(sieve.rest, environments))
     with watch.stage("predict"):
-        predictions = _predictions(sieve.rest, environments, snapshot.classes, settings, facts)
+        predictions = _predictions(sieve.rest, environments, usable(snapshot.classes, settings.gpus), settings, facts)
         if settings.rules.predicted == "skip":
             sieve.apply(prune.predicted(sieve.rest, predictions))
     with watch.stage("prune"):
@@ -99,7 +100,9 @@ def make_plan(here: Path, say: Say) -> Plan:
         installers = _installers(used, settings, channels, index, here)
     with watch.stage("estimate"):
         earlier = earlier_sweep(here.parent, simulated=snapshot.simulated)
-        cost = estimate(planned, environments, snapshot.classes, settings.cuda.driver_policy, earlier)
+        cost = estimate(
+            planned, environments, usable(snapshot.classes, settings.gpus), settings.cuda.driver_policy, earlier
+        )
     with watch.stage("hash"):
         seen = sources.snapshots(offers, channels)
     created = datetime.now(UTC).replace(microsecond=0)

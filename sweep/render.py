@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sweep import gate, load, payload, places
 from sweep.cuda import driver_floor, takers
-from sweep.devices import device_clause
+from sweep.devices import device_clause, usable
 from sweep.errors import ResultsError
 from sweep.files import write_atomic
 from sweep.framework import Framework, probe_file
@@ -167,11 +167,11 @@ def _submit_file(
         retries=retries,
         requirements=requirements,
         priority=settings.load.priority,
-        submit={name: _submit_value(name, value) for name, value in settings.submit.items()},
+        submit={name: submit_value(name, value) for name, value in settings.submit.items()},
     )
 
 
-def _submit_value(name: str, value: str | int | float | bool) -> str:
+def submit_value(name: str, value: str | int | float | bool) -> str:
     """A site command's value: +Attributes are ClassAd expressions, so their strings are quoted.
 
     Submit files have the old ClassAd syntax, in which a backslash stands for itself unless a quote follows.
@@ -231,7 +231,7 @@ def write_tuples(plan: Plan, settings: Settings, here: Path, installers: Mapping
         gpu = classes[tuple_.gpu] if tuple_.gpu else None
         ask = (tuple_.cuda, tuple_.capability, tuple_.gpu)
         if ask not in machines:
-            able = takers(tuple_, plan.pool.classes, settings.cuda.driver_policy)
+            able = takers(tuple_, usable(plan.pool.classes, settings.gpus), settings.cuda.driver_policy)
             machines[ask] = len({machine for c in able for machine in c.machines})
         text = _submit_file(tuple_, settings, here, directory, inputs, gpu, machines[ask])
         write_atomic(directory / "job.sub", text, durable=False)

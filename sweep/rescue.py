@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sweep import events
+from sweep import events, gate
 from sweep.files import read_model, write_atomic
+from sweep.model import Verdict
 from sweep.places import EVENTS, PARENT_DAG, PLAN, TUPLES_DAG
 from sweep.render import node_name
 from sweep.schema import Plan
+from sweep.verdict import classify
 
 _HEADER = "# Written by `sweep submit`: what is done already, by the jobs' own log.\n"
 
@@ -35,7 +37,7 @@ def prepare(here: Path) -> None:
         return  # planning comes first, and decides what there is to do
     rescues = _rescues(here, TUPLES_DAG)
     known = set(re.findall(r"^DONE (\S+)", rescues[-1].read_text(), re.M)) if rescues else set()
-    done = known | _finished(here)
+    done = (known - _passed_over(here)) | _finished(here)
     if done != known:
         lines = "".join(f"DONE {node}\n" for node in sorted(done))
         write_atomic(here / f"{TUPLES_DAG}.rescue{_number(rescues) + 1:03}", _HEADER + lines)
@@ -47,6 +49,19 @@ def _finished(here: Path) -> set[str]:
     histories = events.read(here / EVENTS).histories
     submitted = (t.id for t in plan.tuples if t.submitted and t.id in histories)
     return {node_name(name) for name in submitted if histories[name].decisive.exit_code == 0}
+
+
+def _passed_over(here: Path) -> set[str]:
+    """The nodes of the stage gate that DAGMan may take for done although nothing is known of their tuples.
+
+    The script after a first tuple always succeeds, and a closed gate passes over the others. Gates that were closed
+    for a reason that does not hold any longer are opened.
+    """
+    outcomes = classify(here).tuples
+    gate.reopen(here, outcomes)
+    gated = set(re.findall(r"^SCRIPT (?:PRE|POST) (\S+)", (here / TUPLES_DAG).read_text(), re.M))
+    unknown = {node_name(o.id) for o in outcomes if o.submitted and o.verdict is Verdict.INCONCLUSIVE}
+    return gated & unknown
 
 
 def _rescues(here: Path, dag: str) -> list[Path]:

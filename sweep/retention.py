@@ -1,22 +1,22 @@
 """Which sweeps a results directory keeps whole, and which are reduced to what history and comparisons read.
 
-Of a sweep that is not kept whole outcomes.json, settings.json and the tables stay; jobs' files, environments and logs
-go. Nothing of a sweep goes that is in the queue, that never ended, or that `latest` points at.
+Of a sweep that is not kept whole outcomes.json, changes.json, settings.json and the tables stay; jobs' files,
+environments and logs go. Nothing of a sweep goes that is in the queue, that never ended, or that `latest` points at.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.errors import ResultsError
-from sweep.places import OUTCOMES, PARENT_DAG, SETTINGS
+from sweep.errors import BadFileError, ResultsError
+from sweep.files import read_model
+from sweep.places import CHANGES, OUTCOMES, SETTINGS, sweeps_of
+from sweep.schema import Outcomes
 
-_NAME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}")
-_STAYS = frozenset({OUTCOMES, SETTINGS, "summary.txt"})
+_STAYS = frozenset({OUTCOMES, SETTINGS, CHANGES, "summary.txt"})
 _TABLES = "compatibility."  # in all of their forms
 
 
@@ -51,11 +51,11 @@ def retention(results: Path, keep: int, running: Collection[str]) -> Retention:
     stays: dict[Path, str] = {}
     reductions = []
     whole = 0
-    for here in sorted(_sweeps(results), reverse=True):
+    for here in map(Path.resolve, sweeps_of(results)):
         if str(here) in running:
             stays[here] = "it is in the queue"
-        elif not (here / OUTCOMES).is_file():
-            stays[here] = "it has no outcomes; remove it by hand if it is not needed"
+        elif not _ended(here):
+            stays[here] = "it never ended; remove it by hand if it is not needed"
         elif whole < keep:
             whole += 1
             stays[here] = f"one of the newest {keep}"
@@ -84,12 +84,12 @@ def reduce(reduction: Reduction) -> None:
             raise ResultsError(f"{path} cannot be removed: {error.strerror}; check its permissions") from error
 
 
-def _sweeps(results: Path) -> Iterator[Path]:
-    """The directories that are sweeps' by their names and their parent DAG, or were reduced before."""
-    for here in results.iterdir() if results.is_dir() else ():
-        marks = (here / PARENT_DAG, here / OUTCOMES)
-        if _NAME.fullmatch(here.name) and not here.is_symlink() and any(mark.is_file() for mark in marks):
-            yield here.resolve()
+def _ended(here: Path) -> bool:
+    """Whether a sweep has outcomes of its end; those that cannot be read count as none."""
+    try:
+        return read_model(here / OUTCOMES, Outcomes, "sweep classify").state != "unfinished"
+    except BadFileError:
+        return False
 
 
 def _kept(path: Path) -> bool:

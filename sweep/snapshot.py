@@ -33,8 +33,8 @@ class FrozenPlatform(Frozen):
 
     subdir: str
     records: int
-    fetched: datetime | None
-    sha256: str | None
+    fetched: datetime | None = None
+    sha256: str | None = None
 
 
 class FrozenChannel(Frozen):

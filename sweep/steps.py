@@ -15,7 +15,7 @@ from sweep import alarm, condor, earlier, events, gate, notify, relook, sweeps
 from sweep.config import load_stored
 from sweep.diff import Diff
 from sweep.errors import BadFileError, SweepError
-from sweep.files import locked
+from sweep.files import locked, read_model
 from sweep.places import EVENTS, PARENT_DAG, PLAN, SETTINGS
 from sweep.report import feed, files
 from sweep.schema import Outcomes, Plan
@@ -59,10 +59,13 @@ def gate_step(here: Path, tuple_id: str) -> bool:
         BadFileError: there is no usable plan, or it has no such tuple.
         ResultsError: the sweep's directory cannot be written.
     """
-    found = classify(here, only={tuple_id}).tuples
-    if not found:
+    plan = read_model(here / PLAN, Plan, "sweep plan")
+    environments = {t.id: gate.environment_of(t) for t in plan.tuples}
+    if tuple_id not in environments:
         raise BadFileError(f"{here / PLAN} has no tuple {tuple_id}")
-    return gate.close(here, found[0])
+    alike = [id_ for id_, environment in environments.items() if environment == environments[tuple_id]]
+    found = classify(here, only=alike).tuples
+    return gate.close(here, next(o for o in found if o.id == tuple_id), found)
 
 
 def classify_step(here: Path, returned: int | None) -> Outcomes:
@@ -103,11 +106,11 @@ def report_step(here: Path, dag_status: int | None, failed_nodes: int | None) ->
         return None
     since = earlier.since_last(here, outcomes)
     files.write_tables(here, outcomes, since)
-    if dag_status is not None:
-        _tell(here, outcomes, since)
     if dag_status == 0 and not failed_nodes:
         files.point_latest(here)
         feed.write(here.parent, outcomes.pool.collector)
+    if dag_status is not None:
+        _tell(here, outcomes, since)
     return outcomes
 
 

@@ -6,6 +6,7 @@ longer. What a change might bring is said too, as far as a job would find a slot
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sweep.advise import chosen
@@ -182,5 +183,5 @@ def _check(change: Change) -> None:
     if change.driver is not None and branch_of(change.driver) is None:
         raise SettingsError(f"--driver {change.driver}: write a driver branch or release, such as 590 or 580.65.06")
     for runtime in change.cuda:
-        if not all(part.isdigit() for part in runtime.split(".")):
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)*", runtime):
             raise SettingsError(f"--drop-cuda {runtime}: write a CUDA version or its beginning, such as 12 or 12.4")

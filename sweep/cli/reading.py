@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sweep.cli.common import DIRECTORY, directory_of
+from sweep.cli.common import DIRECTORY, directory_of, say
 from sweep.cli.group import cli
 from sweep.places import OUTCOMES, PLAN, SETTINGS
 
@@ -58,7 +58,7 @@ def diff_command(context: click.Context, old: str | None, new: str | None, as_js
     from sweep.report import changes
 
     results = config.load(context.obj).results if new is None or not Path(new).is_dir() else Path(new).parent
-    found = diff(*earlier.pair(results, old, new))
+    found = diff(*earlier.pair(results, old, new, say))
     click.echo(found.model_dump_json(indent=1, by_alias=True) if as_json else "\n".join(changes.lines(found)))
 
 
@@ -70,7 +70,7 @@ def history_command(context: click.Context, tuple_id: str) -> None:
     from sweep import config, earlier
     from sweep.report.past import lines
 
-    click.echo("\n".join(lines(earlier.finished(config.load(context.obj).results), tuple_id)))
+    click.echo("\n".join(lines(earlier.finished(config.load(context.obj).results, say), tuple_id)))
 
 
 @cli.command()
@@ -95,6 +95,7 @@ def advise(
 
     from sweep import config
     from sweep.advise import advise as advice_on
+    from sweep.advise import within_settings
     from sweep.files import read_model
     from sweep.report import advice as shown
     from sweep.schema import Outcomes, Plan
@@ -104,8 +105,10 @@ def advise(
     site = load_site(site_name)
     outcomes = read_model(here / OUTCOMES, Outcomes, "sweep classify")
     plan = read_model(here / PLAN, Plan, "sweep plan")
+    settings = config.load_stored(here / SETTINGS)
+    outcomes = within_settings(outcomes, settings.gpus)
     advice = advice_on(outcomes, plan.environments, framework, gpu=gpu, python=python)
-    about = shown.Context(here, outcomes, config.load_stored(here / SETTINGS), site)
+    about = shown.Context(here, outcomes, settings, site)
     if as_json:
         click.echo(json.dumps(shown.as_data(advice, about), indent=1))
     else:
@@ -129,6 +132,7 @@ def what_if_command(
 ) -> None:
     """Which working tuples, and how many devices, a change of the pool would cost."""
     from sweep import config
+    from sweep.advise import within_settings
     from sweep.facts import load_facts
     from sweep.files import read_model
     from sweep.report import whatif as shown
@@ -136,8 +140,9 @@ def what_if_command(
     from sweep.whatif import Change, what_if
 
     here = directory_of(context, directory)
-    facts = load_facts(config.load_stored(here / SETTINGS).rules.facts)
-    outcomes = read_model(here / OUTCOMES, Outcomes, "sweep classify")
+    settings = config.load_stored(here / SETTINGS)
+    facts = load_facts(settings.rules.facts)
+    outcomes = within_settings(read_model(here / OUTCOMES, Outcomes, "sweep classify"), settings.gpus)
     change = Change(driver, drop_cuda, retire)
     forecast = what_if(outcomes, change, facts)
     click.echo(

@@ -142,8 +142,9 @@ def prune_command(context: click.Context, keep: int, dry_run: bool) -> None:
 
     settings = config.load(context.obj)
     condor.use(settings.pool.condor_config)
-    running = {sweep["directory"] for sweep in condor.running_sweeps(settings.results)}
-    found = retention(settings.results, keep, running)
+    results = settings.results.resolve()
+    running = {sweep["directory"] for sweep in condor.running_sweeps(results)}
+    found = retention(results, keep, running)
     for here, why in found.stays.items():
         click.echo(f"stays    {here.name}: {why}")
     for each in found.reductions:

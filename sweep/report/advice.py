@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.advise import Advice, Pick, Standing, advise, gpu_lines
+from sweep.advise import Advice, Pick, Standing, advise, gpu_lines, within_settings
 from sweep.config import load_stored
 from sweep.cuda import driver_floor
 from sweep.errors import SweepError
 from sweep.files import read_model
 from sweep.model import GpuClass
 from sweep.places import PLAN, SETTINGS
+from sweep.render import submit_value
 from sweep.report import table
 from sweep.schema import Outcomes, Plan
 from sweep.settings import Settings
@@ -42,7 +42,7 @@ def submit_lines(advice: Advice, pick: Pick, context: Context) -> list[str]:
         lines.append(f"requirements            = {own}")
     # Attributes that the sweep's own jobs needed here; commands such as its priority are no example for others.
     attributes = {name: value for name, value in settings.submit.items() if name.startswith(("+", "My.", "my."))}
-    lines += [f"{name} = {json.dumps(value)}" for name, value in attributes.items()]
+    lines += [f"{name} = {submit_value(name, value)}" for name, value in attributes.items()]
     named = {name.lower().lstrip("+").removeprefix("my.") for name in attributes}
     lines += [line.text for line in context.site.line if line.attribute.lower() not in named]
     return lines
@@ -95,6 +95,8 @@ def _pick(advice: Advice, pick: Pick, context: Context) -> Iterator[str]:
         yield f"  predicted, not tested (no rule speaks against it): {gpus(predicted)}"
     if failed := reach.on(Standing.FAILS):
         yield f"  not on: {', '.join(f'{gpus([c])} ({reach.places[c].why})' for c in failed)}"
+    if unasked := reach.on(Standing.UNASKED):
+        yield f"  not asked by this sweep: {gpus(unasked)}"
     yield "  environment:"
     yield from (f"    {path}" for path in environment_files(pick, context.here))
     if (install := install_line(pick, context.here)) is not None:
@@ -121,9 +123,11 @@ def for_page(here: Path, outcomes: Outcomes) -> list[dict[str, Any]]:
     """The advice on every framework, for any pool; none where the plan or the settings are not there any longer."""
     try:
         plan = read_model(here / PLAN, Plan, "sweep plan")
-        context = Context(here, outcomes, load_stored(here / SETTINGS), load_site("generic"))
+        settings = load_stored(here / SETTINGS)
     except SweepError:
         return []
+    outcomes = within_settings(outcomes, settings.gpus)
+    context = Context(here, outcomes, settings, load_site("generic"))
     return [
         as_data(advise(outcomes, plan.environments, framework), context) for framework in table.frameworks(outcomes)
     ]

@@ -116,7 +116,8 @@ def _quoted(names: list[str], limit: int | None = None) -> str:
 def plain(text: str) -> str:
     """Text that came from elsewhere, so that Markdown and HTML show it as it is."""
     text = " ".join(text.split())
-    return re.sub(r"([\\`*_{}\[\]<>#|&~!])", r"\\\1", text)
+    # An address sign would call people's attention where a hosting service shows the text.
+    return re.sub(r"([\\`*_{}\[\]<>#|&~!])", r"\\\1", text).replace("@", "&#64;")
 
 
 def _matrix(outcomes: Outcomes, framework: str, changed: Collection[str]) -> list[str]:

@@ -70,7 +70,7 @@ def frame(outcomes: Outcomes, kinds: Mapping[str, str]) -> pd.DataFrame:
         row |= {"evidence_file": evidence.file, "evidence_line": evidence.line, "evidence_excerpt": evidence.excerpt}
         whole = {"sweep": outcomes.sweep, "simulated": outcomes.simulated, "change": kinds.get(outcome.id)}
         rows.append({**whole, **row})
-    return pd.DataFrame(rows).astype({"evidence_line": "Int64"}) if rows else pd.DataFrame()
+    return pd.DataFrame(rows).astype(dict.fromkeys(columns.whole_numbers(), "Int64")) if rows else pd.DataFrame()
 
 
 def _payload(payload: Payload | None) -> dict[str, object]:

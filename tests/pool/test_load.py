@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Gate, Site, event_log, outcomes, seen, wait_for
+from classad2 import ClassAd, ExprTree
+from conftest import Gate, Site, event_log, outcomes, seen, submitted, wait_for
 
+from sweep import condor
+from sweep.advise import advise, gpu_lines
+from sweep.model import Cause
 from sweep.sandbox.pool import SandboxPool
+
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
+from test_advise import gpu, outcome, sweep_of
 
 VERSIONS = ("2.4", "2.5", "2.8", "2.10")
 
@@ -86,3 +94,37 @@ def test_what_the_first_tuple_proves_of_an_environment_is_not_run_again(pool: Sa
         assert first in broken[name]["reason"]
         assert broken[name]["evidence"] == broken[first]["evidence"]
     assert json.loads((run.here / "outcomes.json").read_text())["state"] == "complete"
+
+
+def test_a_removed_sweep_with_a_gate_resumes_with_the_first_tuple_and_those_behind_it(
+    gated_site: Callable[..., Site], gate: Gate
+) -> None:
+    site = gated_site("2.8", gpus={"capabilities": ["7.5", "8.0", "9.0"]}, load={"share": 1.0, "gate": True})
+    run = site.start()
+    (first,) = wait_for(lambda: set(seen(run.here, "EXECUTE")))
+    site.command("condor_rm", run.job)
+    wait_for(lambda: first in seen(run.here, "JOB_ABORTED"))
+    wait_for(lambda: (run.here / "sweep.dag.metrics").is_file() and (run.here / "outcomes.json").is_file())
+    assert outcomes(run.here)[first]["verdict"] == "inconclusive"
+    gate.open()
+    again = submitted(site.sweep("submit", run.here))
+    assert site.end(again) == 0, site.account(run.here)
+    found = outcomes(run.here)
+    assert len(found) == 3
+    assert {each["verdict"] for each in found.values()} <= {"works", "gpu-failure"}
+
+
+def test_the_advised_submit_lines_are_what_condor_submit_makes_of_them(pool: SandboxPool) -> None:
+    """A hole between the capabilities that work: none of HTCondor's own bounds may be lost for it."""
+    classes = [gpu("7.0"), gpu("8.0"), gpu("8.6"), gpu("9.0"), gpu("12.0")]
+    works = ("8.0", "9.0")
+    causes = [Cause.ALL_RUNGS if c.capability in works else Cause.CRASHED for c in classes]
+    tuples = [outcome("2.8", c.capability, cause) for c, cause in zip(classes, causes, strict=True)]
+    (pick,) = (advice := advise(sweep_of(classes, *tuples), (), "pytorch")).picks
+    lines = gpu_lines(advice, pick, "12.0", classes)
+    ad = condor.job_ad("executable = /bin/true\n" + "\n".join(lines) + "\nqueue\n")
+    required = str(ad.lookup("RequireGPUs"))
+    for each in classes:
+        device = ClassAd({"Capability": float(each.capability), "MaxSupportedVersion": 13000})
+        device["Takes"] = ExprTree(required)
+        assert device.eval("Takes") is (each.capability in works), required

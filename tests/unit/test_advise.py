@@ -11,12 +11,13 @@ from classad2 import ClassAd, ExprTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.advise import MOST, Standing, advise, gpu_lines
+from sweep.advise import MOST, Standing, advise, chosen, gpu_lines, within_settings
 from sweep.cuda import encode_runtime
 from sweep.errors import SettingsError
 from sweep.files import read_model
 from sweep.model import Cause, GpuClass, Pool, VersionTuple
 from sweep.schema import Evidence, Outcome, Outcomes, PlannedEnvironment, Prediction
+from sweep.settings import GpuSettings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "results" / "example" / "outcomes.json"
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
@@ -95,8 +96,9 @@ def test_the_newest_everywhere_the_newest_on_most_and_the_newest_at_all_are_told
             FOUR,
             *(outcome("2.4", c) for c in ("7.0", "8.0", "9.0")),
             *(outcome("2.5", c) for c in ("8.0", "9.0")),
+            outcome("2.5", "7.0", Cause.CRASHED),
             outcome("2.10", "9.0"),
-            outcome("2.10", "8.0", Cause.CRASHED),
+            *(outcome("2.10", c, Cause.CRASHED) for c in ("7.0", "8.0")),
         )
     )
     assert found == {
@@ -108,7 +110,10 @@ def test_the_newest_everywhere_the_newest_on_most_and_the_newest_at_all_are_told
 
 
 def test_where_nothing_works_on_most_gpus_the_widest_is_named() -> None:
-    found = picks(sweep_of(FOUR, outcome("2.4", "8.0"), outcome("2.5", "9.0")))
+    failed = [
+        outcome(v, c, Cause.CRASHED) for v, c in (("2.4", "7.0"), ("2.4", "9.0"), ("2.5", "7.0"), ("2.5", "8.0"))
+    ]
+    found = picks(sweep_of(FOUR, outcome("2.4", "8.0"), outcome("2.5", "9.0"), *failed))
     assert found == {"works on more GPUs than any other": "2.4", "newest that works at all": "2.5"}
 
 
@@ -122,9 +127,9 @@ def test_one_environment_that_is_all_of_it_is_named_once() -> None:
 
 
 def test_of_the_same_version_the_runtime_with_more_gpus_comes_first() -> None:
-    found = advise(
-        sweep_of(FOUR, outcome("2.5", "8.0", cuda="12.4"), outcome("2.5", "9.0", cuda="12.9")), (), "pytorch"
-    )
+    narrow, wide = outcome("2.5", "9.0", cuda="12.9"), outcome("2.5", "8.0", cuda="12.4")
+    failed = [outcome("2.5", c, Cause.CRASHED, cuda) for c, cuda in (("8.0", "12.9"), ("9.0", "12.4"))]
+    found = advise(sweep_of(FOUR, narrow, wide, *failed), (), "pytorch")
     assert [p.reach.key.cuda for p in found.picks] == ["12.4"]
 
 
@@ -133,6 +138,25 @@ def test_devices_whose_driver_no_job_would_get_do_not_count() -> None:
     (pick,) = advise(sweep_of([old, new], outcome("2.4", "8.0")), (), "pytorch").picks
     assert (pick.reach.devices, pick.reach.total) == (3, 5)
     assert "11.4" in pick.reach.places[old].why
+
+
+def test_gpus_that_the_sweep_had_no_tuple_for_are_neither_yes_nor_no() -> None:
+    (pick,) = advise(sweep_of(FOUR, outcome("2.4", "8.0")), (), "pytorch").picks
+    assert pick.reach.on(Standing.UNASKED) == (FOUR[0], FOUR[2])
+    assert (pick.reach.devices, pick.reach.total) == (6, 6)
+
+
+def test_gpus_that_the_settings_keep_jobs_away_from_do_not_count() -> None:
+    small = gpu("8.0", "small").model_copy(update={"memory_mb": 4000})
+    slice_ = gpu("8.0", "A100 MIG 1g.10gb").model_copy(update={"mig": True})
+    sweep = sweep_of([gpu("8.0"), small, slice_], outcome("2.4", "8.0"))
+    for settings, left in (
+        (GpuSettings(), 3),
+        (GpuSettings(mig=False), 2),
+        (GpuSettings(mig=False, minimum_memory="8GB"), 1),
+    ):
+        (pick,) = advise(within_settings(sweep, settings), (), "pytorch").picks
+        assert pick.reach.devices == left
 
 
 @pytest.mark.parametrize(
@@ -172,6 +196,14 @@ def test_a_gpu_is_named_by_a_part_of_its_name_or_its_capability(word: str) -> No
     assert set(picks(sweep, gpu=word).values()) == {"2.4"}
 
 
+def test_a_word_of_a_name_comes_before_a_part_of_one() -> None:
+    pool = [gpu("8.6", "NVIDIA A10"), gpu("8.0", "NVIDIA A100-SXM4"), gpu("8.9", "NVIDIA L40")]
+    assert chosen(pool, "a10") == (pool[0],)
+    assert chosen(pool, "A100") == (pool[1],)
+    assert chosen(pool, "NVIDIA A1") == (pool[0], pool[1])
+    assert chosen(pool, "l4") == (pool[2],)
+
+
 @pytest.mark.parametrize("word", ["H100", "", "6.0"])
 def test_a_gpu_that_the_pool_does_not_have_is_told_with_those_that_it_has(word: str) -> None:
     with pytest.raises(SettingsError, match=r"GPU of 7\.0 \(7\.0\), GPU of 8\.0"):
@@ -199,13 +231,22 @@ def test_a_real_sweep_is_advised_about() -> None:
 
 
 def accepted(lines: list[str], classes: list[GpuClass]) -> set[GpuClass]:
-    """The classes whose devices satisfy submit lines, with HTCondor's own ClassAds."""
+    """The classes whose devices satisfy submit lines, with HTCondor's own ClassAds.
+
+    As condor_submit does it: of its own bounds those are left out that `require_gpus` speaks of.
+    """
     commands = {name: value for name, _, value in (re.split(r"(\s*=\s*)", line, maxsplit=1) for line in lines)}
-    clauses = [f"({commands['require_gpus']})"] if "require_gpus" in commands else []
-    clauses.append(f"Capability >= {commands['gpus_minimum_capability']}")
-    clauses.append(f"MaxSupportedVersion >= {encode_runtime(commands['gpus_minimum_runtime'])}")
-    if "gpus_maximum_capability" in commands:
-        clauses.append(f"Capability <= {commands['gpus_maximum_capability']}")
+    required = commands.get("require_gpus", "")
+    clauses = [f"({required})"] if required else []
+    for command, attribute, operator in (
+        ("gpus_minimum_capability", "Capability", ">="),
+        ("gpus_maximum_capability", "Capability", "<="),
+        ("gpus_minimum_runtime", "MaxSupportedVersion", ">="),
+    ):
+        if command in commands and attribute not in required:
+            value = commands[command]
+            bound = encode_runtime(value) if attribute == "MaxSupportedVersion" else value
+            clauses.append(f"{attribute} {operator} {bound}")
     found = set()
     for each in classes:
         ad = ClassAd(

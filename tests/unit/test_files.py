@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
 
 import pytest
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from sweep.errors import BadFileError, ResultsError
 from sweep.files import read_model, write_atomic, write_model
-from sweep.model import Frozen
+from sweep.model import Frozen, GpuClass, Pool
 
 # A real limit on the size of a file, so that the write fails half way as on a full disk.
 FAILS_HALF_WAY = """
@@ -156,3 +160,38 @@ def test_a_directory_without_write_permission(tmp_path):
     with pytest.raises(ResultsError, match="Permission denied"):
         write_atomic(tmp_path / "file", "x")
     tmp_path.chmod(0o755)
+
+
+def models() -> list[type[BaseModel]]:
+    """Every model that may stand in a file of a sweep."""
+    for module in ("schema", "model", "snapshot", "channelstate", "gate", "diff"):
+        importlib.import_module(f"sweep.{module}")
+    found, waiting = [], [Frozen]
+    while waiting:
+        model = waiting.pop()
+        found.append(model)
+        waiting += model.__subclasses__()
+    return found
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda m: m.__name__)
+def test_what_may_be_none_may_be_missing_because_files_leave_it_out(model: type[BaseModel]) -> None:
+    fields = model.model_fields.items()
+    assert not [name for name, f in fields if f.is_required() and type(None) in get_args(f.annotation)]
+
+
+def test_a_pool_whose_machines_do_not_tell_their_driver_is_read_back(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 20, 6, tzinfo=UTC)
+    gpu = GpuClass(
+        capability="8.0",
+        device="A100",
+        memory_mb=1,
+        runtime="12.4",
+        driver=None,
+        mig=False,
+        devices=1,
+        machines=("a",),
+    )
+    pool = Pool(taken=now, collector="", slots=1, classes=(gpu,))
+    write_model(tmp_path / "pool.json", pool)
+    assert read_model(tmp_path / "pool.json", Pool, "a test") == pool

@@ -31,8 +31,8 @@ def outcome(tuple_id: str, cause: Cause, attempts: int = 0) -> Outcome:
 def closed_by(directory: Path, cause: Cause) -> list[Outcome]:
     """Three tuples of an environment: the first had a job, which closed the gate; the third had one all the same."""
     first = outcome(IDS[0], cause, attempts=1)
-    gate.close(directory, first)
-    return [first, outcome(IDS[1], Cause.NO_RESULT), outcome(IDS[2], Cause.ALL_RUNGS, attempts=1)]
+    gate.close(directory, first, [first])
+    return [first, outcome(IDS[1], Cause.NO_RESULT), outcome(IDS[2], Cause.HELD, attempts=1)]
 
 
 @given(TUPLES)
@@ -64,12 +64,13 @@ def test_what_holds_on_every_gpu_settles_the_tuples_that_had_no_job(tmp_path: Pa
     )
     assert settled.reason == f"as with {IDS[0]}, whose environment it shares: {cause} it is"
     assert settled.evidence == first.evidence
-    assert ran.cause is Cause.ALL_RUNGS
+    assert ran.cause is Cause.HELD
 
 
 @pytest.mark.parametrize("cause", sorted(set(Cause) - gate.HOLDS_ON_EVERY_GPU))
 def test_nothing_else_closes_the_gate(tmp_path: Path, cause: Cause) -> None:
-    assert gate.close(tmp_path, outcome(IDS[0], cause, attempts=1)) is False
+    first = outcome(IDS[0], cause, attempts=1)
+    assert gate.close(tmp_path, first, [first]) is False
     assert list(tmp_path.iterdir()) == []
 
 
@@ -90,3 +91,27 @@ def test_another_environments_gate_settles_nothing(tmp_path: Path) -> None:
     outcomes = closed_by(tmp_path, Cause.IMPORT_FAILED)
     other = outcome("pytorch-2.5-cuda12.9-sm90", Cause.NO_RESULT)
     assert gate.inferred(tmp_path, [*outcomes, other])[-1] == other
+
+
+@pytest.mark.parametrize("cause", [Cause.ALL_RUNGS, Cause.NO_DEVICE])
+def test_a_tuple_of_the_environment_that_came_further_speaks_against_the_first(tmp_path: Path, cause: Cause) -> None:
+    first, waiting, _ = closed_by(tmp_path, Cause.IMPORT_FAILED)
+    outcomes = [first, waiting, outcome(IDS[2], cause, attempts=1)]
+    assert gate.inferred(tmp_path, outcomes) == outcomes
+    gate.reopen(tmp_path, outcomes)
+    assert not list(tmp_path.rglob(gate.FILE))
+
+
+@pytest.mark.parametrize("rule", ["generic-import", "generic-install", "signal-at-import", "abi-libstdcxx"])
+def test_what_may_be_one_nodes_doing_closes_no_gate(tmp_path: Path, rule: str) -> None:
+    first = outcome(IDS[0], Cause.IMPORT_FAILED, attempts=1).model_copy(update={"rule": rule})
+    assert gate.close(tmp_path, first, [first]) is False
+
+
+def test_a_gate_opens_when_the_first_tuple_comes_to_another_end(tmp_path: Path) -> None:
+    outcomes = closed_by(tmp_path, Cause.INSTALL_FAILED)
+    gate.reopen(tmp_path, outcomes)
+    assert list(tmp_path.rglob(gate.FILE))  # confirmed
+    better = outcome(IDS[0], Cause.ALL_RUNGS, attempts=2)
+    assert gate.close(tmp_path, better, [better]) is False
+    assert not list(tmp_path.rglob(gate.FILE))

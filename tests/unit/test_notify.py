@@ -123,6 +123,18 @@ def test_what_does_not_work_is_said_without_the_secret_address(tmp_path: Path, h
     assert webhook == "webhook: nobody was told: the server answered 403 Forbidden"
 
 
+def test_a_webhook_with_a_blank_in_it_or_one_that_is_no_web_server_is_said_without_its_address(
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: server.accept()[0].sendall(b"nonsense\r\n"), daemon=True).start()
+        for address in ("http://127.0.0.1/a secret", f"http://127.0.0.1:{server.getsockname()[1]}/secret"):
+            (tmp_path / "hook").write_text(address)
+            (said,) = told(NotifySettings(webhook_file=tmp_path / "hook"))
+            assert said.startswith("webhook: nobody was told: ")
+            assert "secret" not in said
+
+
 @pytest.mark.parametrize("content", ["", "file:///etc/passwd", "site.example/hook", "\udcff"])
 def test_only_an_address_is_posted_to(tmp_path: Path, content: str) -> None:
     (tmp_path / "hook").write_bytes(content.encode("utf-8", "surrogateescape"))

@@ -5,23 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from test_advise import gpu, sweep_of
 
 from sweep.errors import ResultsError
+from sweep.files import write_model
 from sweep.retention import reduce, retention
 
 WHOLE = {
     "outcomes.json", "settings.json", "summary.txt", "compatibility.md", "compatibility.csv", "compatibility.html",
-    "plan.json", "events.log", "sweep.dag", "tuples/t/result.json", "environments/e/explicit.txt",
+    "changes.json", "plan.json", "events.log", "sweep.dag", "tuples/t/result.json", "environments/e/explicit.txt",
 }  # fmt: skip
 TABLES = {"compatibility.md", "compatibility.csv", "compatibility.html"}
-REDUCED = {"outcomes.json", "settings.json", "summary.txt", *TABLES}
+REDUCED = {"outcomes.json", "changes.json", "settings.json", "summary.txt", *TABLES}
 
 
-def a_sweep(results: Path, name: str, *, without: set[str] = frozenset()) -> Path:
+def a_sweep(results: Path, name: str, state: str = "complete") -> Path:
     here = results / name
-    for file in WHOLE - without:
+    for file in WHOLE:
         (here / file).parent.mkdir(parents=True, exist_ok=True)
         (here / file).write_text("x" * 100)
+    write_model(here / "outcomes.json", sweep_of([gpu("8.0")]).model_copy(update={"state": state}))
     return here
 
 
@@ -49,13 +52,15 @@ def test_the_newest_stay_whole_and_older_ones_keep_what_history_reads(tmp_path: 
 
 
 def test_what_runs_what_never_ended_and_latest_stay_and_do_not_count(tmp_path: Path) -> None:
-    old, latest, unended, running, newest = (a_sweep(tmp_path, name) for name in names(5))
+    old, latest, unended, removed, running, newest = (a_sweep(tmp_path, name) for name in names(6))
     (unended / "outcomes.json").unlink()
+    a_sweep(tmp_path, removed.name, "unfinished")
     (tmp_path / "latest").symlink_to(latest.name)
     found = retention(tmp_path, 1, running={str(running)})
     assert [each.here for each in found.reductions] == [old]
     assert found.stays[running] == "it is in the queue"
-    assert found.stays[unended].startswith("it has no outcomes")
+    assert found.stays[unended].startswith("it never ended")
+    assert found.stays[removed] == found.stays[unended]
     assert found.stays[latest] == "`latest` points at it"
     assert newest in found.stays
 
@@ -69,7 +74,8 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
     a_sweep(tmp_path, "2026-03-01T060000")
     found = retention(tmp_path, 1, running=())
     assert found.reductions == ()
-    assert [here.name for here in found.stays] == ["2026-03-01T060000"]
+    assert [here.name for here in found.stays] == ["2026-03-01T060000", "2026-01-01T060000"]
+    assert found.stays[tmp_path / "2026-01-01T060000"].startswith("it never ended")
 
 
 def test_links_inside_a_sweep_are_removed_and_not_followed(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_only_what_works_can_be_lost() -> None:
         (Change(driver="new"), "--driver new: write a driver branch or release"),
         (Change(cuda=("12.x",)), "--drop-cuda 12.x: write a CUDA version"),
         (Change(cuda=("",)), "--drop-cuda : write"),
+        (Change(cuda=("²",)), "--drop-cuda ²: write"),
         (Change(retired=("H100",)), "the pool of this sweep has no such GPU"),
     ],
 )
