@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from sweep.model import Cause, Verdict
 from sweep.schema import Outcome, PlannedTuple, Prediction
 
+# The rule of verdicts that are carried forward from an earlier sweep.
+REUSED = "reused"
 # What the solver says cannot be tested by a job: there is nothing to install.
 _NOT_TESTABLE = frozenset({"unsatisfiable", "cpu-build", "solve-limit"})
 
@@ -58,8 +60,19 @@ def surprising(cause: Cause, prediction: Prediction | None) -> bool:
 def wrong_rules(outcomes: Sequence[Outcome]) -> list[str]:
     """A note for each tuple of an audit that came to another verdict than the rule that would have left it out."""
     return [
-        f"rule {o.prediction.rule} is wrong: it says {o.prediction.cause} of {o.id}, and the test says {o.cause}; "
-        "correct the fact (rules.facts), or switch the rule off (rules.off)"
+        _wrong(o, o.prediction)
         for o in outcomes
         if o.audit and o.surprise and o.prediction and o.verdict is not o.prediction.cause.verdict
     ]
+
+
+def _wrong(outcome: Outcome, said: Prediction) -> str:
+    if said.rule == REUSED:
+        return (
+            f"{outcome.id} would have been {said.cause} {said.reason.partition(':')[0]}, and the check says "
+            f"{outcome.cause}: nothing is reused for {outcome.device}, driver {outcome.driver}, from now on"
+        )
+    return (
+        f"rule {said.rule} is wrong: it says {said.cause} of {outcome.id}, and the test says {outcome.cause}; "
+        "correct the fact (rules.facts), or switch the rule off (rules.off)"
+    )

@@ -6,6 +6,7 @@ Every problem is reported at once, each with the key, the value and what would b
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from sweep import places
 from sweep.errors import SettingsError
 from sweep.files import read_whole
-from sweep.settings import FrameworkSettings, Settings
+from sweep.settings import FrameworkSettings, ImageSettings, Settings
 from sweep.tomlfile import did_you_mean, explain, read_toml, validated
 
 
@@ -46,14 +47,12 @@ def load(path: Path) -> Settings:
     known = settings.rules.known and absolute("rules.known", settings.rules.known)
     payload = settings.payload
     if payload:
-        files = [absolute("payload.files", file) for file in payload.files]
+        files = [_not_linked_out(file, absolute("payload.files", file), path) for file in payload.files]
         payload = payload.model_copy(update={"files": files})
     frameworks = {}
     for name, framework in settings.frameworks.items():
         images = [
-            i.model_copy(update={"image": str(absolute(f"frameworks.{name}.images", Path(i.image)))})
-            if i.image.endswith(".sif")
-            else i
+            _at(absolute(f"frameworks.{name}.images", Path(i.image)), i, path) if i.image.endswith(".sif") else i
             for i in framework.images
         ]
         frameworks[name] = framework.model_copy(update={"images": images})
@@ -70,6 +69,32 @@ def load(path: Path) -> Settings:
             "payload": payload,
         }
     )
+
+
+def _at(found: Path, image: ImageSettings, path: Path) -> ImageSettings:
+    """An image's settings with its absolute path, in which the same characters may occur as in the one written."""
+    try:
+        return ImageSettings.model_validate(image.model_dump() | {"image": str(found)})
+    except ValidationError:
+        raise SettingsError(
+            f"{path}: image = {image.image!r} is {str(found)!r}, which cannot stand in a submit file: only letters, "
+            "digits and _ . / ~ + - may occur, in the directories above it too; put it elsewhere"
+        ) from None
+
+
+def _not_linked_out(written: Path, found: Path, path: Path) -> Path:
+    """A file of the payload, unless a link on the way to it leads elsewhere than the settings say.
+
+    The links may be a contributor's, the settings the site's own: an absolute path is what it was meant to be.
+    """
+    leads_to = os.path.realpath(found)
+    top = os.path.commonpath([path.resolve().parent, os.path.normpath(found)])  # above the settings only after a ".."
+    if not written.expanduser().is_absolute() and not Path(leads_to).is_relative_to(top):
+        raise SettingsError(
+            f"{path}: payload.files = {str(written)!r}: a link on the way leads to {leads_to!r}; remove "
+            "it, or name the files by their absolute path"
+        )
+    return found
 
 
 def _sweep_table(data: dict[str, Any], path: Path) -> dict[str, str]:
@@ -135,6 +160,16 @@ def selected(settings: Settings, only: Sequence[str]) -> Settings:
         return settings
     narrowed = settings.model_dump() | {"space": settings.space.model_dump() | {"only": list(only)}}
     return _revalidated(narrowed, "--only")
+
+
+def with_reuse(settings: Settings, age: str) -> Settings:
+    """The same settings, reusing verdicts up to an age such as `180d`.
+
+    Raises:
+        SettingsError: it is no duration.
+    """
+    changed = settings.model_dump() | {"reuse": settings.reuse.model_dump() | {"age": age}}
+    return _revalidated(changed, "--reuse")
 
 
 def with_budget(settings: Settings, gpu_hours: float) -> Settings:

@@ -16,9 +16,19 @@ def of_sweep(here: Path, plan: Plan) -> Digests:
     """Those of the sweep in directory `here`: its own copies of the probes, and the cause rules as they are now."""
     return Digests(
         planning=plan.rules_sha256,
-        causes=_sha256([(places.PACKAGE / "rules" / "causes.toml").read_bytes()]),
-        probes={name: found for name in sorted({t.framework for t in plan.tuples}) if (found := _probe(here, name))},
+        causes=cause_rules(),
+        probes=probes(here, {t.framework for t in plan.tuples}),
     )
+
+
+def cause_rules() -> str:
+    """Of the cause rules, as they are now."""
+    return _sha256([(places.PACKAGE / "rules" / "causes.toml").read_bytes()])
+
+
+def probes(here: Path, frameworks: Iterable[str]) -> dict[str, str]:
+    """By framework, of the sweep's own copies of its probe and of the driver; without those that are not there."""
+    return {name: found for name in sorted(frameworks) if (found := _probe(here, name))}
 
 
 def planning_rules(facts: Facts, settings: RuleSettings) -> str:

@@ -6,6 +6,7 @@ What comes back was written by an execute node and by the project's own programs
 from __future__ import annotations
 
 import io
+import os
 import shlex
 import tarfile
 from collections.abc import Iterator
@@ -36,7 +37,8 @@ def prepare(settings: PayloadSettings, directory: Path) -> None:
     """Write what every job takes along, so that a later run of the sweep finds the same.
 
     Raises:
-        SettingsError: a file is missing, cannot be read, or all together are too large.
+        SettingsError: a file is missing, cannot be read or is a link that leads out of what is packed, or all
+            together are too large.
         ResultsError: the directory cannot be written.
     """
     write_atomic(directory / RUNNER, (probes() / RUNNER).read_bytes())
@@ -52,27 +54,46 @@ def _script(command: list[str] | str) -> str:
 def _packed(files: list[Path]) -> bytes:
     """The files and directories, each under its own last name, as a tar archive."""
     buffer = io.BytesIO()
+    size = 0
+
+    def kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        nonlocal size
+        size += tarfile.BLOCKSIZE + entry.size
+        if size > SIZE_LIMIT:  # before it is read
+            raise SettingsError(
+                f"payload.files: with {entry.name} they are more than {SIZE_LIMIT // 1_000_000} MB, which would "
+                "travel with every job; leave out what is not needed, or have the command fetch it"
+            )
+        return _plain(entry)
+
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in files:
             try:
-                archive.add(path, arcname=path.name, filter=_plain)
+                archive.add(os.path.realpath(path), arcname=path.name, filter=kept)
             except OSError as error:
                 raise SettingsError(f"payload.files: {path} cannot be read: {error.strerror}") from error
-            if buffer.tell() > SIZE_LIMIT:
-                raise SettingsError(
-                    f"payload.files: {path} makes more than {SIZE_LIMIT // 1_000_000} MB, which would travel with "
-                    "every job; leave out what is not needed, or have the command fetch it"
-                )
     return buffer.getvalue()
 
 
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """Files, directories and links, of nobody in particular, without what Python and git leave lying about."""
-    if not (entry.isfile() or entry.isdir() or entry.issym()) or Path(entry.name).name in ("__pycache__", ".git"):
+    kind = entry.isfile() or entry.isdir() or entry.issym() or entry.islnk()
+    if not kind or Path(entry.name).name in ("__pycache__", ".git"):
         return None
+    if entry.issym() and _leads_out(entry):
+        raise SettingsError(
+            f"payload.files: {entry.name} is a link to {entry.linkname}, which is not packed with it; link to what "
+            "is, by a relative path, or leave it out"
+        )
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     return entry
+
+
+def _leads_out(link: tarfile.TarInfo) -> bool:
+    """Whether a symbolic link leads out of the directory that the archive is unpacked in."""
+    target = os.path.normpath(Path(link.name).parent / link.linkname)
+    return target.startswith("/") or target.split("/")[0] == ".."
 
 
 # --------------------------------------------------------------------------- what came back

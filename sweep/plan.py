@@ -15,6 +15,7 @@ from sweep.channels import Channels
 from sweep.config import load_stored
 from sweep.cuda import takers
 from sweep.devices import usable
+from sweep.earlier import finished
 from sweep.environments import resolve_all
 from sweep.errors import EmptyPoolError, SettingsError
 from sweep.estimate import earlier_sweep, estimate
@@ -26,7 +27,8 @@ from sweep.match import Feasibility, Matcher
 from sweep.model import GpuClass, Node, Pool, Source, VersionTuple
 from sweep.places import PLAN, SETTINGS, TUPLES_DAG
 from sweep.predict import Case, predict
-from sweep.schema import Plan, PlannedEnvironment, Prediction
+from sweep.reuse import Ground, reuse
+from sweep.schema import Digests, Plan, PlannedEnvironment, Prediction
 from sweep.settings import Settings
 from sweep.sieve import Sieve
 from sweep.timings import Stopwatch
@@ -86,6 +88,22 @@ def make_plan(here: Path, say: Say) -> Plan:
         predictions = _predictions(sieve.rest, environments, usable(snapshot.classes, settings.gpus), settings, facts)
         if settings.rules.predicted == "skip":
             sieve.apply(prune.predicted(sieve.rest, predictions))
+    with watch.stage("reuse"):
+        created = datetime.now(UTC).replace(microsecond=0)
+        able = usable(snapshot.classes, settings.gpus)
+        ground = Ground(
+            sweep=here.name,
+            now=created,
+            simulated=snapshot.simulated,
+            policy=settings.cuda.driver_policy,
+            classes=able,
+            digests=Digests(causes=digests.cause_rules(), probes=digests.probes(here, frameworks)),
+            environments=environments,
+        )
+        untouched = [t for t in sieve.rest if t.id not in sieve.audited]
+        reused = reuse(untouched, ground, finished(here.parent, say), settings.reuse)
+        sieve.apply(reused.settled)
+        sieve.audited |= reused.checks
     with watch.stage("prune"):
         planned = tuple(
             sieve.settled.get(c.id)
@@ -100,12 +118,9 @@ def make_plan(here: Path, say: Say) -> Plan:
         installers = _installers(used, settings, channels, index, here)
     with watch.stage("estimate"):
         earlier = earlier_sweep(here.parent, simulated=snapshot.simulated)
-        cost = estimate(
-            planned, environments, usable(snapshot.classes, settings.gpus), settings.cuda.driver_policy, earlier
-        )
+        cost = estimate(planned, environments, able, settings.cuda.driver_policy, earlier)
     with watch.stage("hash"):
         seen = sources.snapshots(offers, channels)
-    created = datetime.now(UTC).replace(microsecond=0)
     plan = Plan(
         sweep=here.name,
         created=created,
@@ -119,7 +134,7 @@ def make_plan(here: Path, say: Say) -> Plan:
         channels=seen,
         space=counts,
         estimate=cost,
-        notes=notes,
+        notes=(*notes, *reused.notes),
         rules_sha256=digests.planning_rules(facts, settings.rules),
         sources={name: chosen.source for name, chosen in settings.frameworks.items()},
         environments=tuple(environments.values()),

@@ -296,16 +296,24 @@ class LimitSettings(Table):
 
     @model_validator(mode="after")
     def _fit(self) -> LimitSettings:
-        if self.install + self.probe >= self.run:
+        if self.install + self.probe > self.run - self.slack:
             raise ValueError(
-                f"install ({self.install} s) and probe ({self.probe} s) together must stay below run ({self.run} s): "
-                "a job that HTCondor removes loses its result, so the job has to stop itself first"
+                f"install ({self.install} s) and probe ({self.probe} s) together must stay below run ({self.run} s) "
+                f"by {self.slack} s, which the job may need to stop itself: what HTCondor removes loses its result"
             )
         if self.deadline < self.queue:
             raise ValueError(
                 f"deadline ({self.deadline} s) is shorter than queue ({self.queue} s): lengthen it, or shorten queue"
             )
         return self
+
+    @property
+    def slack(self) -> int:
+        """Seconds of a run that no step may plan with: a tenth, and six minutes at most.
+
+        Ending an installation, a probe and a payload that hang can take that long (templates/job.sh.j2).
+        """
+        return min(self.run // 10, 360)
 
 
 class LoadSettings(Table):
@@ -340,6 +348,22 @@ class NotifySettings(Table):
     sendmail: PlainPath = Path("/usr/sbin/sendmail")
     webhook_file: PlainPath | None = None
 
+    @model_validator(mode="after")
+    def _a_server_wants_a_sender(self) -> NotifySettings:
+        if self.smtp and not self.mail_from:
+            raise ValueError("smtp needs mail_from: a mail server wants to know who sends; name an address")
+        return self
+
+
+class ReuseSettings(Table):
+    """Whether verdicts of earlier sweeps are carried forward while nothing that they rest on has changed.
+
+    `age` is how old they may be; None reuses nothing. `recheck` is the share that is tested all the same.
+    """
+
+    age: Seconds | None = None
+    recheck: Annotated[float, Field(ge=0, le=1)] = 0.05
+
 
 class ResourceSettings(Table):
     """What each job asks for. `requirements` is an extra ClassAd clause of the site's own."""
@@ -365,6 +389,7 @@ class Settings(Table):
     node: NodeSettings = NodeSettings()
     limits: LimitSettings = LimitSettings()
     load: LoadSettings = LoadSettings()
+    reuse: ReuseSettings = ReuseSettings()
     resources: ResourceSettings = ResourceSettings()
     frameworks: dict[Name, FrameworkSettings] = Field(min_length=1)
     payload: PayloadSettings | None = None
@@ -396,10 +421,11 @@ class Settings(Table):
     @classmethod
     def _fits_into_the_run(cls, payload: PayloadSettings | None, info: ValidationInfo) -> PayloadSettings | None:
         limits = info.data.get("limits")
-        if payload and limits and limits.install + limits.probe + payload.timeout >= limits.run:
+        if payload and limits and limits.install + limits.probe + payload.timeout > limits.run - limits.slack:
             raise ValueError(
                 f"limits.install ({limits.install} s), limits.probe ({limits.probe} s) and payload.timeout "
-                f"({payload.timeout} s) together must stay below limits.run ({limits.run} s); lengthen that one"
+                f"({payload.timeout} s) together must stay below limits.run ({limits.run} s) by {limits.slack} s, "
+                "which the job may need to stop itself; lengthen that one"
             )
         return payload
 

@@ -37,6 +37,7 @@ from sweep.schema import (
     PoolEnd,
     ProbeResult,
     Spent,
+    StepRecord,
 )
 
 # How HTCondor words it when a job goes because its DAG goes; a single job removed by a person is an outcome.
@@ -54,6 +55,7 @@ class _Judged:
     testimony: witness.Testimony = witness.SILENCE
     payload: Payload | None = None
     speed: tuple[Measure, ...] = ()
+    steps: tuple[StepRecord, ...] = ()
 
 
 def classify(here: Path, only: Collection[str] | None = None) -> Outcomes:
@@ -163,7 +165,9 @@ def _with_job(
         return _Judged(planned, finding, history, job)
     testimony = witness.hear(planned, gpu, job.attempts[-1] if job.attempts else None, result.result)
     finding = _on_its_device(case, result.result, testimony)
-    return _Judged(planned, finding, history, job, testimony, speed=tuple(result.result.speed))
+    return _Judged(
+        planned, finding, history, job, testimony, speed=tuple(result.result.speed), steps=tuple(result.result.steps)
+    )
 
 
 def _deciding_job(history: History, result: ProbeResult | Unusable) -> Job:
@@ -221,9 +225,17 @@ def _outcome(each: _Judged, plan: Plan, environments: Environments, now: int) ->
         lock_sha256=environment.lock_sha256 if environment else None,
         source=plan.sources.get(planned.framework, Source.CONDA),
         payload=each.payload,
+        install_seconds=_seconds(each.steps, "install"),
+        probe_seconds=_seconds(each.steps, "probe", "speed"),
         speed=each.speed if finding.cause.verdict is Verdict.WORKS else (),
         **(_whereabouts(each.history.attempts, each.job, each.testimony, now) if each.history and each.job else {}),
     )
+
+
+def _seconds(steps: Sequence[StepRecord], *names: str) -> float | None:
+    """How long the named steps of a job took together; None where none of them is recorded."""
+    found = [step.seconds for step in steps if step.name in names]
+    return round(sum(found), 3) if found else None
 
 
 def _whereabouts(attempts: Sequence[Attempt], job: Job, testimony: witness.Testimony, now: int) -> dict[str, Any]:

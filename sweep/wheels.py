@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from sweep.errors import ChannelError, SettingsError
 from sweep.fields import Platform
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 ARCHITECTURES: Final[Mapping[Platform, str]] = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}
 # The glibc versions that uv knows a platform of; a machine with another one has all that lower ones have.
 _GLIBC_MINORS = (17, 28, *range(31, 41))
-_TIMEOUT = 60.0  # seconds for one answer of an index
+_TIMEOUT = 60.0  # seconds for one answer of an index, and for pip to tell of its configuration
+_LOCK_LIMIT = 600.0  # seconds for one lock, of which uv needs a few
 _AT_ONCE = 8  # uv waits for the network most of the time
 _SECRET = re.compile(r"://[^/@\s]*@")
 
@@ -90,9 +91,16 @@ def uv_platform(glibc: str, platform: Platform) -> str | None:
 
 
 def configured_index() -> str | None:
-    """The index that pip itself is configured with on this machine; None where that is pip's own default."""
+    """The index that pip itself is configured with on this machine; None where that is pip's own default.
+
+    Raises:
+        ChannelError: pip does not answer.
+    """
     command = [sys.executable, "-m", "pip", "config", "list"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ChannelError(f"`pip config list` gave no answer in {error.timeout:.0f} s; set pip.index") from error
     told = dict(re.findall(r"^(global|install)\.index-url='(.*)'$", done.stdout, flags=re.MULTILINE))
     # The environment counts where there is no pip to ask, too.
     return os.environ.get("PIP_INDEX_URL") or told.get("install") or told.get("global")
@@ -140,8 +148,8 @@ class Index:
         Raises:
             ChannelError: the index cannot be reached or read.
         """
-        found = (parse_wheel_filename(each.filename)[1] for each in self.wheels(package, platform, index))
-        return tuple(dict.fromkeys(map(str, found)))
+        found = (_version(each.filename) for each in self.wheels(package, platform, index))
+        return tuple(dict.fromkeys(version for version in found if version))
 
     def _files(self, package: str, url: str | None) -> list[DistributionPackage]:
         key = (url, canonicalize_name(package))
@@ -196,7 +204,15 @@ class Index:
         # What uv's own variables would change is said above, but for time limits and retries.
         environment = {name: value for name, value in os.environ.items() if not re.match("UV_(?!HTTP_)", name)}
         environment["UV_SYSTEM_CERTS"] = "true"
-        return subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
+        try:
+            return subprocess.run(
+                command, cwd=here, env=environment, capture_output=True, text=True, timeout=_LOCK_LIMIT, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ChannelError(
+                f"uv did not lock {', '.join(demand.requirements)} from {self.name} within {error.timeout:.0f} s; "
+                "check pip.index and the network"
+            ) from error
 
     def fetch_uv(self, platform: Platform, target: Path) -> None:
         """Put the uv executable that this version of uv has for a platform at `target`, checked by its hash.
@@ -224,6 +240,14 @@ class Index:
             raise ChannelError(f"{found.filename} cannot be had from {self.name}: {error}") from error
         finally:
             archive.unlink(missing_ok=True)
+
+
+def _version(wheel: str) -> str | None:
+    """The version in a wheel's file name; None where the index has one that breaks the rules."""
+    try:
+        return str(parse_wheel_filename(wheel)[1])
+    except InvalidWheelFilename:
+        return None
 
 
 def _client(url: str | None) -> PyPISimple:

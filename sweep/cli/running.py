@@ -27,9 +27,15 @@ def new(context: click.Context, only: tuple[str, ...]) -> None:
 @ONLY
 @click.option("--wait", "wait_for_it", is_flag=True, help="Stay until it is over, show progress, print the table.")
 @click.option("--gpu-hours", type=float, help="A budget for this sweep, in place of load.gpu_hours.")
+@click.option("--reuse", "age", help="Carry verdicts of unchanged tuples forward, if no older than this: 180d.")
 @click.pass_context
 def submit(
-    context: click.Context, directory: Path | None, only: tuple[str, ...], wait_for_it: bool, gpu_hours: float | None
+    context: click.Context,
+    directory: Path | None,
+    only: tuple[str, ...],
+    wait_for_it: bool,
+    gpu_hours: float | None,
+    age: str | None,
 ) -> None:
     """Submit a new sweep; or, with DIRECTORY, one that was planned or interrupted before."""
     from sweep import config, sweeps
@@ -39,10 +45,12 @@ def submit(
         settings = chosen(context, only)
         if gpu_hours is not None:
             settings = config.with_budget(settings, gpu_hours)
+        if age is not None:
+            settings = config.with_reuse(settings, age)
         _submitted(*sweeps.start(settings), wait_for_it)
         return
-    if gpu_hours is not None:
-        raise click.UsageError("--gpu-hours belongs to a new sweep; this one has its budget in its plan")
+    if gpu_hours is not None or age is not None:
+        raise click.UsageError("--gpu-hours and --reuse belong to a new sweep; this one has its plan already")
     here = directory.resolve()
     reach_pool(here)
     _submitted(here, sweeps.submit(here), wait_for_it)

@@ -11,6 +11,7 @@ The last line on standard error says why.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import ssl
@@ -21,8 +22,12 @@ from typing import Dict, List, NoReturn, Set
 
 EXIT_CODES = {"checksum": 10, "corrupt": 11, "missing": 12, "count": 13, "network": 14, "disk-full": 15, "other": 16}
 
+# Before their first error uv and pip tell of their progress, with names and sizes that look like anything.
+ERROR = re.compile(r"^\s*(error\b|×|Traceback\b)", flags=re.MULTILINE | re.IGNORECASE)
+
 # What uv and pip say, by kind; the first that fits decides. A full disk shows itself as many other errors, and a
 # connection that breaks damages archives. Where pip cannot reach an index, it says that there is no version at all.
+# What this machine cannot run, read or write says nothing about the lock.
 TEXTS = (
     ("disk-full", r"No space left on device|os error 28\b|[Qq]uota exceeded|os error 122\b"),
     ("checksum", r"[Hh]ash mismatch|DO NOT MATCH THE HASHES"),
@@ -32,10 +37,20 @@ TEXTS = (
         r"\b(403|407|408|429|5\d\d) [A-Z][a-z]|error decoding response body|NewConnectionError|SSLError|"
         r"invalid peer certificate|\(from versions: none\)|Failed to fetch.*\n.*(connect|incomplete)",
     ),
-    ("missing", r"\b(404|410)\b|not found in the package registry|No solution found|No matching distribution"),
+    (
+        "other",
+        r"matching (platform|Python version|Python ABI|Python implementation|ABI) tag|[Ii]nput/output error|"
+        r"Stale file handle|Too many open files|Cannot allocate memory|Read-only file system|Permission denied",
+    ),
+    (
+        "missing",
+        r"client error \((404|410) |HTTP error (404|410)\b|\b(404|410) Client Error|No solution found|"
+        r"not found in the package registry|No matching distribution",
+    ),
     (
         "corrupt",
-        r"[Zz]ip|[Cc]orrupt|CRC|[Ff]ailed to (extract|unpack)|[Uu]nexpected (end|EOF)|invalid (wheel|metadata)",
+        r"[Zz]ip (file|archive)|BadZipFile|[Cc]orrupt|CRC|[Ff]ailed to (extract|unpack)|while decompressing|"
+        r"[Uu]nexpected (end|EOF)|invalid (wheel|metadata)|[Ww]heel '.*' located at .* is invalid",
     ),
 )
 
@@ -101,8 +116,21 @@ def environment() -> Dict[str, str]:
 
 
 def kind_of(text: str) -> str:
-    """The kind of a failure, by what the installer says."""
-    return next((kind for kind, pattern in TEXTS if re.search(pattern, text)), "other")
+    """The kind of a failure, by what the installer says from its first error on."""
+    error = ERROR.search(text)
+    said = text[error.start() :] if error else ""
+    return next((kind for kind, pattern in TEXTS if re.search(pattern, said)), "other")
+
+
+def is_too_old(lock: str) -> bool:
+    """Whether this machine's C library is older than what the lock was made for: it may lack wheels that exist.
+
+    uv says so, but pip calls such wheels missing.
+    """
+    with open(lock, encoding="utf-8") as file:
+        needed = re.search(r"^# For Python .*-manylinux_(\d+)_(\d+)\b", file.read(), flags=re.MULTILINE)
+    here = re.match(r"(\d+)\.(\d+)", platform.libc_ver()[1])
+    return needed is not None and (here is None or tuple(map(int, here.groups())) < tuple(map(int, needed.groups())))
 
 
 def installed(prefix: str) -> Set[str]:
@@ -131,7 +159,11 @@ def install(lock: str, prefix: str, cache: str, installer: str) -> int:
         text = done.stdout.decode("utf-8", "replace").strip()
         sys.stderr.write(text + "\n")
         if done.returncode:
-            raise Failure(kind_of(text), "%s ended with code %d" % (installer, done.returncode))
+            # Whoever was killed has not said why.
+            kind = kind_of(text) if done.returncode > 0 else "other"
+            if kind == "missing" and is_too_old(lock):
+                kind = "other"
+            raise Failure(kind, "%s ended with code %d" % (installer, done.returncode))
         found = installed(prefix)
         if found != packages:
             odd = ", ".join(sorted(found ^ packages)[:5])

@@ -26,7 +26,7 @@ DIRECTORY = "payload"
 HEAD = 32 * 1024  # bytes of its output that are kept from the beginning
 TAIL = 224 * 1024  # and from the end
 JUNIT_LIMIT = 5 * 1024 * 1024  # bytes
-GRACE = 10.0  # seconds between SIGTERM and SIGKILL
+GRACE = 10.0  # seconds between SIGTERM and SIGKILL, and for the rest of its output
 
 
 class Kept:
@@ -122,12 +122,21 @@ def run(limit: float, tuple_id: str, kept: Kept) -> "tuple[Optional[int], str]":
                 if not data:
                     selector.unregister(pipe)
     end_group(process)
-    try:
-        for data in iter(lambda: os.read(pipe, 1 << 16), b""):
-            kept.add(data)
-    except BlockingIOError:
-        pass  # somebody has left the group and still holds the pipe
+    drain(pipe, kept)
     return process.poll(), how
+
+
+def drain(pipe: int, kept: Kept) -> None:
+    """Take what is left in the pipe; who has left the group may still hold it, or go on writing for ever."""
+    end = time.monotonic() + GRACE
+    while time.monotonic() < end:
+        try:
+            data = os.read(pipe, 1 << 16)
+        except BlockingIOError:
+            return
+        if not data:
+            return
+        kept.add(data)
 
 
 def take_junit(path: str) -> str:

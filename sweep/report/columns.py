@@ -51,6 +51,8 @@ _MEANINGS: Final = {
     "run_seconds": "how long the attempt that decided ran, seconds",
     "source": "where its environment comes from: conda, pip or container",
     "gpu_seconds": "what all of its attempts held, seconds times GPUs",
+    "install_seconds": "how long its last attempt installed, seconds",
+    "probe_seconds": "how long its last attempt probed and measured, seconds",
 }
 
 # Columns that are no fields of an outcome: type and meaning.

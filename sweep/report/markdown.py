@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from sweep.diff import Diff
 from sweep.places import PAGE
-from sweep.report import changes, table
+from sweep.report import changes, cost, table
 from sweep.schema import Outcomes
 
 TITLE = "# Which versions work on which GPUs"
@@ -55,9 +55,15 @@ def render(outcomes: Outcomes, since: Diff | str | None = None) -> str:
         _Section(3, _payloads(outcomes)),
         _Section(4, _predictions(outcomes)),
         _Section(5, ["## The pool", "", *_pool(outcomes), ""]),
+        _Section(6, _cost(outcomes)),
         _Section(6, ["## The funnel", "", *_funnel(outcomes), ""]),
     ]
     return "\n".join(line for section in _within(sections, LIMIT) for line in section.lines)
+
+
+def _cost(outcomes: Outcomes) -> list[str]:
+    found = cost.lines(outcomes, "github")
+    return ["## The cost", "", *found, ""] if found else []
 
 
 def _within(sections: list[_Section], limit: int) -> list[_Section]:
@@ -116,8 +122,9 @@ def _quoted(names: list[str], limit: int | None = None) -> str:
 def plain(text: str) -> str:
     """Text that came from elsewhere, so that Markdown and HTML show it as it is."""
     text = " ".join(text.split())
-    # An address sign would call people's attention where a hosting service shows the text.
-    return re.sub(r"([\\`*_{}\[\]<>#|&~!])", r"\\\1", text).replace("@", "&#64;")
+    # `@name` would call somebody's attention where a hosting service shows the text.
+    text = re.sub(r"([\\`*_{}\[\]<>#|&~!])", r"\\\1", text)
+    return re.sub(r"(?<![\w&#;])@", "&#64;", text)
 
 
 def _matrix(outcomes: Outcomes, framework: str, changed: Collection[str]) -> list[str]:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from sweep import places
 from sweep.diff import Diff
 from sweep.model import GpuClass, Verdict
-from sweep.report import changes, heatmap, pagedata, table
+from sweep.report import changes, cost, heatmap, pagedata, table
 from sweep.report.whatif import Line
 from sweep.schema import Outcomes
 
@@ -56,6 +56,7 @@ def render(
         causes=_together(table.failures(outcomes), "cause"),
         foretold=table.foretold(outcomes),
         tally=_tally(outcomes),
+        spent=cost.summary(outcomes),
         classes=sorted(outcomes.pool.classes, key=_by_capability),
         data=Markup(pagedata.encode(outcomes, since, here)),  # noqa: S704 - its angle brackets are escaped
     )

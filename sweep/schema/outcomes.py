@@ -64,7 +64,8 @@ class Payload(Frozen):
 
 
 class Outcome(OfTuple):
-    """What became of one tuple. Durations are seconds; `gpu_seconds` counts every attempt.
+    """What became of one tuple. Durations are seconds; `gpu_seconds` counts every attempt, `install_seconds` and
+    `probe_seconds` (with the measures of speed) are those of the last one.
 
     `speed` is there where the tuple works: what the workload came to on its device and on the node's processor.
 
@@ -99,6 +100,8 @@ class Outcome(OfTuple):
     run_seconds: Amount | None = None
     speed: tuple[Measure, ...] = ()
     gpu_seconds: Amount = 0.0
+    install_seconds: Amount | None = None
+    probe_seconds: Amount | None = None
     source: Source = Source.CONDA
     payload: Payload | None = None
 

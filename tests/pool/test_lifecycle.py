@@ -200,7 +200,9 @@ def test_the_dag_passes_on_what_reaching_a_channel_may_need(finished: tuple[Site
     described = (finished[1].here / "sweep.dag.condor.sub").read_text()
     passed_on = re.search(r"^getenv\s*=\s*(.*)$", described, flags=re.MULTILINE)
     assert passed_on is not None
-    assert {"https_proxy", "SSL_CERT_FILE", "RATTLER_AUTH_FILE", "SWEEP_CACHE"} <= set(passed_on[1].split(","))
+    assert {"https_proxy", "SSL_CERT_FILE", "RATTLER_AUTH_FILE", "SWEEP_CACHE", "PIP_INDEX_URL", "NETRC"} <= set(
+        passed_on[1].split(",")
+    )
 
 
 def test_of_two_dags_submitted_by_hand_the_second_stops_at_its_planning(

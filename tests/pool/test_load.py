@@ -128,3 +128,20 @@ def test_the_advised_submit_lines_are_what_condor_submit_makes_of_them(pool: San
         device = ClassAd({"Capability": float(each.capability), "MaxSupportedVersion": 13000})
         device["Takes"] = ExprTree(required)
         assert device.eval("Takes") is (each.capability in works), required
+
+
+def test_a_second_sweep_reuses_what_the_first_has_shown_and_checks_a_share(pool: SandboxPool, tmp_path: Path) -> None:
+    changes = {"gpus": {"capabilities": ["7.5", "8.0", "9.0"]}, "reuse": {"recheck": 0.0}}
+    site = Site(pool, tmp_path, **changes)
+    first = site.start()
+    assert site.end(first) == 0
+    second = site.start("submit", "--reuse", "1d")
+    assert site.end(second) == 0, site.account(second.here)
+    assert event_log(second.here) == []
+    before, after = outcomes(first.here), outcomes(second.here)
+    tested = {name for name, each in before.items() if each["submitted"]}
+    assert len(tested) == 3
+    for name in tested:
+        assert after[name]["cause"] == before[name]["cause"]
+        assert (after[name]["submitted"], after[name]["rule"]) == (False, "reused")
+        assert first.here.name in after[name]["reason"]

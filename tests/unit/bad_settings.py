@@ -101,6 +101,14 @@ BAD: dict[str, tuple[str, tuple[str, ...]]] = {
         '[limits]\nrun = "1h"\ninstall = "40m"\nprobe = "20m"',
         ("limits:", "2400 s", "1200 s", "3600 s", "below run"),
     ),
+    "no time left to stop in": (
+        '[limits]\nrun = "1h"\ninstall = "40m"\nprobe = "15m"',
+        ("limits:", "below run (3600 s) by 360 s", "stop itself"),
+    ),
+    "a payload that leaves no time to stop in": (
+        '[payload]\ncommand = ["true"]\ntimeout = "25m"',
+        ("payload:", "1500 s", "below limits.run (7200 s) by 360 s"),
+    ),
     "deadline before queue": (
         '[limits]\ndeadline = "1h"',
         ("limits:", "3600 s", "86400 s", "lengthen it, or shorten"),

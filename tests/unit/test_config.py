@@ -99,6 +99,9 @@ mail_from = "sweep@site.example"
 smtp = "mail.site.example:25"
 sendmail = "/usr/lib/sendmail"
 webhook_file = "hook"
+[reuse]
+age = "180d"
+recheck = 0.1
 [limits]
 queue = "2d"
 run = "3h"
@@ -298,7 +301,7 @@ def tables() -> dict[str, type[BaseModel]]:
 def test_everything_names_every_setting() -> None:
     """The round trip below is only as good as this list is whole."""
     data = tomllib.loads(EVERYTHING)
-    assert len(tables()) == 12
+    assert len(tables()) == 13
     for name, table in tables().items():
         assert set(data[name]) == set(table.model_fields), name
     assert set(data["payload"]) == set(PayloadSettings.model_fields)
@@ -316,6 +319,29 @@ def test_paths_are_relative_to_the_settings_file(tmp_path: Path, monkeypatch: py
     settings = load(Path("../sweep.toml"))
     assert settings.results == tmp_path / "results"
     assert settings.conda.cache == Path("/home/someone/cache")
+
+
+def test_an_image_beside_settings_in_an_odd_directory_is_refused(tmp_path: Path) -> None:
+    here = tmp_path / "my sweeps, old"
+    here.mkdir()
+    images = 'images = [{ version = "2.5", cuda = "12.4", image = "a.sif" }]'
+    with pytest.raises(SettingsError, match=r"image = 'a\.sif' is '.*/my sweeps, old/a\.sif', which cannot stand"):
+        settings_of(here, f'source = "container"\n{images}\n')
+
+
+@pytest.mark.parametrize("link", ["project/sub", "project/sub/tests"])
+def test_files_of_the_payload_that_a_link_takes_from_elsewhere_are_refused(tmp_path: Path, link: str) -> None:
+    here, outside = tmp_path / "site", tmp_path / "outside"
+    for directory in (here / "project/sub/tests", outside / "tests"):
+        directory.mkdir(parents=True)
+    text = '[payload]\ncommand = ["true"]\nfiles = ["{}"]\n'
+    assert settings_of(here, text.format("project/sub/tests")).payload
+    assert settings_of(here, text.format("../outside/tests")).payload, "the settings say so themselves"
+    (here / link).rename(tmp_path / "away")
+    (here / link).symlink_to(outside)
+    with pytest.raises(SettingsError, match=r"payload\.files = 'project/sub/tests': a link .* leads to '.*/outside"):
+        settings_of(here, text.format("project/sub/tests"))
+    assert settings_of(here, text.format(here / "project/sub/tests")).payload, "an absolute path is meant"
 
 
 @pytest.mark.parametrize("text", [PYTORCH, EVERYTHING])

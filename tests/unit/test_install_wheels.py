@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -60,10 +61,10 @@ class Job:
         done = subprocess.run([python, *words], cwd=self.scratch, capture_output=True, text=True, timeout=60)
         return done.returncode, done.stderr.strip().splitlines()[-1]
 
-    def run(self, *, ended_elsewhere: int = 0, python: str = sys.executable) -> tuple[int, ProbeResult]:
-        """The whole job, by its wrapper."""
+    def run(self, *, ended_before: int = 0, python: str = sys.executable) -> tuple[int, ProbeResult]:
+        """The whole job, by its wrapper; `ended_before` is the exit code of its last attempt."""
         ad = self.scratch / ".job.ad"
-        ad.write_text(f"NumJobCompletions = {ended_elsewhere}\n")
+        ad.write_text(f"ExitCode = {ended_before}\n")
         places = {"_CONDOR_SCRATCH_DIR": str(self.scratch), "_CONDOR_JOB_AD": str(ad)}
         done = subprocess.run(
             ["sh", "job.sh", TUPLE, "pytorch", "12.4", "8.0", python],
@@ -129,6 +130,46 @@ def test_a_version_that_the_index_no_longer_lists(job: Job, installer: str) -> N
     add_wheel(job.index, "helper", "2.0")
     code, said = job.install(installer)
     assert (code, said.split(":")[0]) == (12, "missing"), said
+
+
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_a_machine_that_is_older_than_the_lock_says_nothing_about_it(job: Job, installer: str) -> None:
+    job.helper.unlink()
+    add_wheel(job.index, "helper", "0.9")
+    add_wheel(job.index, "helper", "1.0", tag="py3-none-manylinux_2_99_x86_64")
+    lock = job.scratch / "requirements.txt"
+    lock.write_text(lock.read_text().replace("manylinux_2_28", "manylinux_2_99"))
+    code, said = job.install(installer)
+    assert (code, said) == (16, f"other: {installer} ended with code 1")
+
+
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_a_damaged_archive(job: Job, installer: str) -> None:
+    lock, good = job.scratch / "requirements.txt", job.helper.read_bytes()
+    job.helper.write_bytes(good[:40])
+    old, new = (hashlib.sha256(each).hexdigest() for each in (good, job.helper.read_bytes()))
+    for path in (lock, job.helper.parent / "index.html"):
+        path.write_text(path.read_text().replace(old, new))
+    code, said = job.install(installer)
+    assert (code, said.split(":")[0]) == (11, "corrupt"), said
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "echo 'Downloading helper.whl (404 kB)'; echo 'ERROR: OSError: [Errno 5] Input/output error'",
+        "echo 'Collecting zipp'; kill -KILL $$",
+        "echo 'Collecting zipp'; echo 'error: something new'",
+        "echo 'error: Failed to extract archive'; echo '  cause: Input/output error (os error 5)'",
+    ],
+)
+def test_what_fails_on_the_node_is_not_told_by_progress(job: Job, ending: str) -> None:
+    script = job.scratch / "uv"
+    script.unlink()
+    script.write_text(f"#!/bin/sh\n{ending}\nexit 1\n")
+    script.chmod(0o755)
+    code, said = job.install()
+    assert (code, said.split(":")[0]) == (16, "other"), said
 
 
 @pytest.mark.parametrize("installer", ["uv", "pip"])
@@ -201,7 +242,7 @@ def test_a_wrong_wheel_is_tried_on_another_machine_and_then_a_verdict(job: Job) 
     page.write_text(re.sub("#sha256=[0-9a-f]*", "", before))
     code, result = job.run()
     assert (code, result.state, install_step(result).kind) == (76, "running", "checksum")
-    code, result = job.run(ended_elsewhere=1)
+    code, result = job.run(ended_before=76)
     assert (code, result.state, install_step(result).kind) == (0, "done", "checksum")
     assert "ash mismatch" in (install_step(result).message or "")
 
@@ -257,6 +298,19 @@ def test_a_payload_runs_in_the_environment(job: Job, tmp_path: Path, instead: st
         assert "payload" not in steps
         assert {rung.rung: rung.outcome for rung in result.rungs}["kernel"] == "passed"
     assert job.left() == set()
+
+
+def test_a_payload_whose_runner_dies_has_not_passed(job: Job, tmp_path: Path) -> None:
+    job.render(tmp_path, more=PAYLOAD.format("false"))
+    (job.scratch / "run_payload.py").write_text("import sys\nsys.exit(9)\n")
+    assert job.run()[0] == 0
+    found = payload.read(job.scratch, TUPLE)
+    assert found is not None
+    assert (found.passed, found.ended, found.note) == (
+        False,
+        "interrupted",
+        "its runner ended with code 9; see job.err",
+    )
 
 
 def test_what_is_to_be_returned_is_there_although_nothing_ran(job: Job, tmp_path: Path) -> None:

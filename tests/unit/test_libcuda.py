@@ -79,6 +79,22 @@ def test_a_machine_without_a_driver_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     assert "libcuda-that-is-not-there.so.1" in facts["problem"]
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"loads": True, "devices": [{"name": "NVIDIA H100"}]}, None),
+        ({"loads": True, "devices": []}, "the driver's library shows no device"),
+        ({"loads": False, "problem": "libcuda.so.1: cannot open shared object file"}, "libcuda.so.1: cannot open"),
+        ({"loads": True, "problem": "cuInit: CUDA_ERROR_NO_DEVICE"}, "cuInit: CUDA_ERROR_NO_DEVICE"),
+        ({"loads": True, "problem": "cuInit: CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE"}, None),
+        ({"loads": True, "problem": "libcuda.so.1: undefined symbol: cuDeviceGetUuid"}, None),
+    ],
+)
+def test_what_of_it_is_the_machines_trouble(facts: dict[str, Any], said: str | None) -> None:
+    found = libcuda.trouble(facts)
+    assert found is None if said is None else (found or "").startswith(said)
+
+
 def test_another_library_of_that_name_is_a_problem_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libcuda, "NAME", "libc.so.6")
     facts = libcuda.look()

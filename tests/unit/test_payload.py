@@ -101,8 +101,31 @@ def test_files_that_are_missing_or_too_large(tmp_path: Path, monkeypatch: pytest
         Node(tmp_path, ["true"], files=[tmp_path / "nothing"])
     monkeypatch.setattr(payload, "SIZE_LIMIT", 100)
     (tmp_path / "large").write_bytes(b"x" * 200)
-    with pytest.raises(SettingsError, match=r"payload\.files: .*/large makes more than"):
+    with pytest.raises(SettingsError, match=r"payload\.files: with large they are more than"):
         Node(tmp_path, ["true"], files=[tmp_path / "large"])
+
+
+def test_hard_links_and_links_among_the_files_are_packed(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/a").write_text("once")
+    os.link(tmp_path / "tests/a", tmp_path / "tests/b")
+    (tmp_path / "tests/c").symlink_to("../data")
+    (tmp_path / "data").symlink_to("data-3")
+    (tmp_path / "data-3").write_text(" linked")
+    node = Node(tmp_path, ["cat", "tests/b", "tests/c"], files=[tmp_path / "tests", tmp_path / "data"])
+    node.run()
+    assert node.output == b"once linked"
+    with tarfile.open(node.here / "payload.tar") as archive:
+        archive.extractall(tmp_path / "strict", filter="data")  # Python's default from 3.14 on
+    assert (tmp_path / "strict/tests/c").read_text() == " linked"
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../secret", "sub/../../secret"])
+def test_a_link_that_leads_out_is_not_packed(tmp_path: Path, target: str) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/link").symlink_to(target if target.startswith("/") else f"../{target}")
+    with pytest.raises(SettingsError, match=rf"tests/link is a link to \S*{target}, which is not packed"):
+        Node(tmp_path, ["true"], files=[tmp_path / "tests"])
 
 
 def test_relative_files_are_the_settings_files_own(tmp_path: Path) -> None:
@@ -151,6 +174,12 @@ def test_what_goes_on_in_the_background_is_not_waited_for(tmp_path: Path) -> Non
     record = node.run(20)
     assert (record["ended"], record["exit_code"], node.output) == ("exited", 0, b"done\n")
     assert record["seconds"] < 15
+
+
+def test_what_writes_for_ever_in_the_background_is_left_alone(tmp_path: Path) -> None:
+    node = Node(tmp_path, ["true"])
+    code = "import os, run_payload as r; r.GRACE = 0.1; r.drain(os.open('/dev/zero', os.O_RDONLY), r.Kept())"
+    subprocess.run([sys.executable, "-c", code], cwd=node.here, timeout=60, check=True)
 
 
 def test_a_command_that_closes_its_output_is_still_waited_for(tmp_path: Path) -> None:

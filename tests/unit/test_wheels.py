@@ -13,7 +13,7 @@ import pytest
 from planning import served, settings_of
 from wheelhouse import CUDA12, add_wheel, small_index
 
-from sweep import places, resolve_wheels, sources
+from sweep import places, resolve_wheels, sources, wheels
 from sweep.channels import Channels
 from sweep.errors import ChannelError, SettingsError
 from sweep.facts import load_facts
@@ -135,6 +135,25 @@ def test_the_plan_names_the_index(tmp_path: Path, url: str) -> None:
     assert (seen.name, seen.subdirs) == (url, ())
 
 
+def test_a_file_with_an_impossible_name_is_passed_over(tmp_path: Path, house: Path) -> None:
+    page = house / "torch/index.html"
+    bad = "torch-2.5.1-old-py3-none-manylinux1_x86_64.whl"
+    page.write_text(page.read_text() + f'<a href="{bad}">{bad}</a>\n')
+    assert set(Index(house.as_uri(), tmp_path).versions("torch", "linux-64")) == {"2.4.0", "2.5.1", "2.6.0"}
+
+
+def test_neither_pip_nor_uv_is_waited_for_without_end(
+    tmp_path: Path, house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheels, "_TIMEOUT", 0.001)
+    with pytest.raises(ChannelError, match=r"pip config list.*set pip\.index"):
+        configured_index()
+    monkeypatch.setattr(wheels, "_LOCK_LIMIT", 0.001)
+    demands = {"a": resolve_wheels.Demand(("torch",), HERE, "x86_64-manylinux_2_28")}
+    with pytest.raises(ChannelError, match=r"uv did not lock torch from .* within 0 s"):
+        Index(house.as_uri(), tmp_path).lock_all(demands, tmp_path)
+
+
 def test_an_index_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     index = Index("http://127.0.0.1:9/simple", tmp_path)
@@ -208,12 +227,12 @@ def test_a_series_without_a_python_of_its_own_is_an_error(tmp_path: Path, url: s
     pip = f'[pip]\nindex = "{url}"\npython = "/opt/python{{python}}"\n'
     text = f'source = "pip"\npython = {{ "2.4" = "{HERE}" }}\n{pip}'
     settings = settings_of(tmp_path, text)
-    wheels = load_framework(places.frameworks() / "pytorch.toml").pip
-    assert wheels is not None
+    named = load_framework(places.frameworks() / "pytorch.toml").pip
+    assert named is not None
     key = EnvironmentKey(framework="pytorch", version="2.4", cuda="12.1")
-    assert resolve_wheels.demand(key, wheels, settings, "x").python == HERE
+    assert resolve_wheels.demand(key, named, settings, "x").python == HERE
     with pytest.raises(SettingsError, match=r"names no Python for 2\.5"):
-        resolve_wheels.demand(key.model_copy(update={"version": "2.5"}), wheels, settings, "x")
+        resolve_wheels.demand(key.model_copy(update={"version": "2.5"}), named, settings, "x")
 
 
 def test_the_gist_of_a_refusal_has_no_conditions_for_other_platforms() -> None:

@@ -1,0 +1,58 @@
+"""What a sweep has cost: GPU-hours by verdict and by GPU, and what the GPUs did in that time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tabulate import tabulate
+
+from sweep.model import Verdict
+from sweep.schema import Outcome, Outcomes
+
+
+def lines(outcomes: Outcomes, tablefmt: str) -> list[str]:
+    """The tables, one after the other; none where no job ran."""
+    ran = [o for o in outcomes.tuples if o.gpu_seconds]
+    if not ran:
+        return []
+    by_verdict = _table(ran, "verdict", lambda o: o.verdict.value, [v.value for v in Verdict], tablefmt)
+    by_gpu = _table(ran, "GPU", lambda o: o.device or "never started", None, tablefmt)
+    return [summary(outcomes), "", *by_verdict, "", *by_gpu]
+
+
+def summary(outcomes: Outcomes) -> str:
+    """What the GPUs were held for, in one sentence; against the budget, if there was one."""
+    held = sum(o.gpu_seconds for o in outcomes.tuples)
+    budget = f" of a budget of {outcomes.budget:g}" if outcomes.budget is not None else ""
+    install = sum(o.install_seconds or 0.0 for o in outcomes.tuples)
+    probe = sum(o.probe_seconds or 0.0 for o in outcomes.tuples)
+    told = ""
+    if held and (install or probe):
+        rest = max(0.0, held - install - probe)
+        told = (
+            f": {install / held:.0%} installing, {probe / held:.0%} probing, {rest / held:.0%} transfers, starting "
+            "and attempts that were replaced"
+        )
+    return f"{held / 3600:.2f} GPU-hours{budget}{told}."
+
+
+def _table(
+    ran: list[Outcome], title: str, key: Callable[[Outcome], str], order: list[str] | None, tablefmt: str
+) -> list[str]:
+    groups: dict[str, list[Outcome]] = {name: [] for name in order or ()}
+    for outcome in ran:
+        groups.setdefault(key(outcome), []).append(outcome)
+    rows = [
+        [
+            name,
+            len(some),
+            sum(o.attempts for o in some),
+            sum(o.gpu_seconds for o in some) / 3600,
+            sum(o.install_seconds or 0.0 for o in some) / 3600,
+            sum(o.probe_seconds or 0.0 for o in some) / 3600,
+        ]
+        for name, some in groups.items()
+        if some
+    ]
+    headers = [title, "tuples", "attempts", "GPU-hours", "installing", "probing"]
+    return tabulate(rows, headers=headers, tablefmt=tablefmt, floatfmt=".3f").splitlines()
