@@ -4,7 +4,7 @@ Everything of CuPy that is used, and nothing else is:
 
     cupy.__version__, cupy.float32, .float16, cupy.asarray(nested lists, dtype=), cupy.asnumpy(array),
         cupy.full(shape, value, dtype), cupy.matmul(a, b, out=), cupy.random.rand(rows, columns)
-    cupy.cuda.runtime.is_hip, .runtimeGetVersion(), .driverGetVersion(), .getDeviceCount(),
+    cupy.cuda.runtime.is_hip (from 8.0 on), .runtimeGetVersion(), .driverGetVersion(), .getDeviceCount(),
         .getDeviceProperties(0)["name"]
     cupy.cuda.Device(0).compute_capability (text such as "80"), .synchronize()
     a @ b, a * b, array.sum(out=), .astype(dtype), .conj(), .dtype, .shape, .size, cupy.int32
@@ -66,7 +66,7 @@ def _dotted(number: int) -> str:
 
 def cuda_build() -> Facts:
     """The CUDA runtime that the build is linked with."""
-    if cupy.cuda.runtime.is_hip:
+    if getattr(cupy.cuda.runtime, "is_hip", False):
         raise CpuBuild("cupy.cuda.runtime.is_hip is True: this CuPy %s is built for ROCm" % cupy.__version__)
     return {"cuda": _dotted(cupy.cuda.runtime.runtimeGetVersion())}
 

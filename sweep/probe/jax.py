@@ -10,7 +10,7 @@ Everything of JAX that is used, and nothing else is:
     jax.numpy.float32, .float16, .bfloat16, jax.numpy.asarray(nested lists, dtype=), .full(shape, value, dtype),
         jax.device_put(array, device), array.delete()
     jax.numpy.matmul(a, b, precision=), jax.numpy.sum(a), .maximum(a, number), a * a + a, a - b
-    jax.lax.conv_general_dilated(lhs NCHW, rhs OIHW, window_strides=(1, 1), padding="VALID"),
+    jax.lax.conv_general_dilated(lhs NCHW, rhs OIHW, window_strides=(1, 1), padding="VALID", precision=),
         jax.lax.Precision.HIGHEST, .HIGH
     jax.grad(function, argnums=), jax.jit(function), jax.random.PRNGKey(0), .uniform(key, shape)
     array.block_until_ready(), .dtype, .astype(dtype), .tolist()
@@ -134,15 +134,15 @@ def cudnn() -> Facts:
     return {"cudnn": str(version)} if version else {}
 
 
-def _conv(image: Any, kernel: Any) -> Any:
-    return jax.lax.conv_general_dilated(image, kernel, window_strides=(1, 1), padding="VALID")
+def _conv(image: Any, kernel: Any, precision: Any = None) -> Any:
+    return jax.lax.conv_general_dilated(image, kernel, window_strides=(1, 1), padding="VALID", precision=precision)
 
 
 def conv(image: Matrix, kernel: Matrix) -> Answer:
     """The valid cross-correlation of an image with a kernel, through cuDNN."""
     pixels, weights = _put([[image]]), _put([[kernel]])
     _poison((len(image) - len(kernel) + 1, len(image[0]) - len(kernel[0]) + 1))
-    dtype, values = _fetch(_conv(pixels, weights))
+    dtype, values = _fetch(_conv(pixels, weights, jax.lax.Precision.HIGHEST))  # which keeps it from TF32
     return dtype, values[0][0]
 
 

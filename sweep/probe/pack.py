@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from sweep import causes
+from sweep.causes import CauseRule, CrashRule
 from sweep.model import Cause
 
 DRIVER = "driver.pyz"
@@ -37,14 +38,14 @@ def driver_archive() -> bytes:
 
 def _blame() -> bytes:
     """The cause rules of rungs, for the driver to see which failures are its machine's doing."""
-    rows = [
-        {
-            "id": rule.id,
-            "rungs": rule.rungs,
-            "texts": rule.texts,
-            "pattern": rule.pattern,
-            "machine": rule.cause is Cause.INFRASTRUCTURE,
-        }
-        for rule in causes.rules().rule
-    ]
-    return json.dumps(rows).encode()
+    rules = causes.rules()
+    told = {
+        "aborts": rules.aborts,
+        "rule": [{**_row(rule), "texts": rule.texts, "pattern": rule.pattern} for rule in rules.rule],
+        "crash": [{**_row(rule), "signals": rule.signals} for rule in rules.crash],
+    }
+    return json.dumps(told).encode()
+
+
+def _row(rule: CauseRule | CrashRule) -> dict[str, object]:
+    return {"id": rule.id, "rungs": rule.rungs, "machine": rule.cause is Cause.INFRASTRUCTURE}

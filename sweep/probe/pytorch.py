@@ -3,14 +3,14 @@
 Everything of PyTorch that is used, and nothing else is:
 
     torch.__version__, torch.version.cuda
-    torch.cuda.get_arch_list(), .init(), .device_count(), .get_device_name(0), .get_device_capability(0),
-        .synchronize()
+    torch.cuda.get_arch_list() (from 1.6 on), .init(), .device_count(), .get_device_name(0),
+        .get_device_capability(0), .synchronize()
     torch.device(name), torch.float32, .float16, .bfloat16, torch.tensor(nested lists, dtype=, device=),
         torch.full(shape, value, dtype=, device=), torch.rand(*shape, device=), torch.no_grad()
     torch.mm(a, b, out=), a @ b, a * a + a, a - b, .sum(), .cpu().tolist(), .item(), .dtype, .data_ptr(),
         .requires_grad_(), .backward(), .grad, .relu()
     torch.backends.cuda.matmul.allow_tf32 (from 1.7 on)
-    torch.backends.cudnn.is_available(), .version()
+    torch.backends.cudnn.is_available(), .version(), .allow_tf32 (from 1.7 on)
     torch.nn.functional.conv2d(input NCHW, weight OIHW)
     torch.compile(function), or torch.jit.script(function) where there is no torch.compile (before 2.0)
 """
@@ -53,7 +53,8 @@ def cuda_build() -> Facts:
     if not torch.version.cuda:
         raise CpuBuild("torch.version.cuda is None: this PyTorch %s has no CUDA" % torch.__version__)
     # The list is empty where no device is usable; the next rung says why.
-    return {"cuda": torch.version.cuda, "archs": list(torch.cuda.get_arch_list())}
+    archs: List[str] = getattr(torch.cuda, "get_arch_list", list)()
+    return {"cuda": torch.version.cuda, "archs": archs}
 
 
 def device() -> Facts:
@@ -91,6 +92,7 @@ def _poisoned(rows: int, columns: int, dtype: str) -> Any:
 
 
 def _allow_tf32(allowed: bool) -> None:
+    torch.backends.cudnn.allow_tf32 = allowed  # before 1.7 nothing reads it
     matmul = getattr(getattr(torch.backends, "cuda", None), "matmul", None)
     if matmul is not None:
         matmul.allow_tf32 = allowed
@@ -131,6 +133,7 @@ def cudnn() -> Facts:
 
 def conv(image: Matrix, kernel: Matrix) -> Answer:
     """The valid cross-correlation of an image with a kernel, through cuDNN."""
+    _allow_tf32(False)  # which cuDNN may use unless it is told not to
     pixels, weights = _put([[image]]), _put([[kernel]])
     _poisoned(len(image) - len(kernel) + 1, len(image[0]) - len(kernel[0]) + 1, "float32")
     dtype, values = _fetch(torch.nn.functional.conv2d(pixels, weights))

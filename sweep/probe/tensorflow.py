@@ -2,16 +2,16 @@
 
 Everything of TensorFlow that is used, and nothing else is:
 
-    tf.__version__, tf.test.is_built_with_cuda(), tf.sysconfig.get_build_info() (a mapping with
+    tf.__version__, tf.test.is_built_with_cuda(), tf.sysconfig.get_build_info() (from 2.3 on; a mapping with
         cuda_version, cudnn_version, cuda_compute_capabilities; keys may be missing)
     tf.config.set_soft_device_placement(False), tf.config.list_physical_devices("GPU"),
-        tf.config.experimental.get_device_details(gpu) (a mapping with device_name, compute_capability),
+        tf.config.experimental.get_device_details(gpu) (from 2.4 on; a mapping with device_name, compute_capability),
         tf.config.experimental.enable_tensor_float_32_execution(bool) (from 2.4 on)
     with tf.device("/GPU:0"):
         tf.float32, .float16, .bfloat16, tf.constant(nested lists, dtype=), tf.fill(shape, tensor), tf.cast(a, dtype),
         tf.matmul(a, b, transpose_a=), tf.reduce_sum(a), a * a + a, a - b, tf.nn.relu(a), tf.random.uniform(shape),
         tf.nn.conv2d(input NHWC, filters HWIO, strides=1, padding="VALID"),
-        tf.function(function, jit_compile=True)
+        tf.function(function, jit_compile=True), or experimental_compile=True (before 2.5)
         with tf.GradientTape() as tape: tape.watch(tensor), tape.gradient(loss, tensor or list of them)
     tensor.device (ends in "GPU:0"), tensor.dtype.name, tensor.numpy().tolist()
 
@@ -61,7 +61,7 @@ def cuda_build() -> Facts:
     """The CUDA runtime, cuDNN and architectures that the build was made for."""
     if not tf.test.is_built_with_cuda():
         raise CpuBuild("tf.test.is_built_with_cuda() is False: this TensorFlow %s has no CUDA" % tf.__version__)
-    build = tf.sysconfig.get_build_info()
+    build: Facts = getattr(tf.sysconfig, "get_build_info", dict)()
     return {
         "cuda": build.get("cuda_version"),
         "cudnn": build.get("cudnn_version"),
@@ -80,13 +80,17 @@ def device() -> Facts:
             "tf.config.list_physical_devices('GPU') is empty; CUDA_VISIBLE_DEVICES=%s; "
             "the reason is on standard error" % visible
         )
-    details = tf.config.experimental.get_device_details(gpus[0])
+    details = getattr(tf.config.experimental, "get_device_details", _nothing)(gpus[0])
     capability = details.get("compute_capability")
     return {
         "count": len(gpus),
         "device": details.get("device_name"),
         "capability": "%d.%d" % tuple(capability) if capability else None,
     }
+
+
+def _nothing(gpu: Any) -> Facts:
+    return {}
 
 
 def _put(values: Any, dtype: str = "float32") -> Any:
@@ -124,10 +128,13 @@ def matmul(a: Matrix, b: Matrix, form: str) -> Answer:
     """The product of two matrices, through cuBLAS."""
     dtype = "float32" if form == "tf32" else form
     _allow_tf32(form == "tf32")
-    with tf.device(PLACE):
-        left, right = _put(a, dtype), _put(b, dtype)
-        _poison(len(a) * len(b[0]), dtype)
-        return _fetch(tf.matmul(left, right))
+    try:
+        with tf.device(PLACE):
+            left, right = _put(a, dtype), _put(b, dtype)
+            _poison(len(a) * len(b[0]), dtype)
+            return _fetch(tf.matmul(left, right))
+    finally:
+        _allow_tf32(False)
 
 
 def total(a: Matrix, form: str) -> Answer:
@@ -146,6 +153,7 @@ def cudnn() -> Facts:
 
 def conv(image: Matrix, kernel: Matrix) -> Answer:
     """The valid cross-correlation of an image with a kernel, through cuDNN."""
+    _allow_tf32(False)  # which cuDNN may use unless it is told not to
     with tf.device(PLACE):
         pixels = _put([[[[value] for value in row] for row in image]])
         filters = _put([[[[value]] for value in row] for row in kernel])
@@ -169,10 +177,17 @@ def _square_plus(x: Any) -> Any:
     return x * x + x
 
 
+def _compiled(function: Callable[[Any], Any]) -> Any:
+    try:
+        return tf.function(function, jit_compile=True)
+    except TypeError:  # a version that has another word for it
+        return tf.function(function, experimental_compile=True)
+
+
 def jit(values: Matrix) -> Answer:
     """x * x + x by element, compiled by the framework's just-in-time compiler (XLA)."""
     with tf.device(PLACE):
-        return _fetch(tf.function(_square_plus, jit_compile=True)(_put(values)))
+        return _fetch(_compiled(_square_plus)(_put(values)))
 
 
 def bench(what: str, size: int, place: str) -> Callable[[int], None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,18 +81,13 @@ class RealPool(SandboxPool):
 
 def run(pool: SandboxPool, found: Sequence[dict[str, Any]], directory: Path) -> str:
     """Run the sweep in a pool that is up; the text of its outcomes.json."""
-    python = found[0]["python"]
+    python, installed = of_one_python(found)
     version = subprocess.run(
         [python, "-c", "import platform; print(platform.python_version())"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout.strip()
-    installed = [
-        Installed(each["framework"], plain(facts["version"]), facts["cuda"])
-        for each in found
-        if each["python"] == python and (facts := each["result"]["framework"] or {}).get("cuda")
-    ]
     settings = directory / "sweep.toml"
     settings.write_text(
         SETTINGS.render(
@@ -107,6 +103,28 @@ def run(pool: SandboxPool, found: Sequence[dict[str, Any]], directory: Path) -> 
     command = [sys.executable, "-m", "sweep", "--settings", str(settings), "submit", "--wait"]
     subprocess.run(command, env={**os.environ, **pool.environment}, check=True)
     return (directory / "results" / "latest" / "outcomes.json").read_text()
+
+
+def of_one_python(found: Sequence[dict[str, Any]]) -> tuple[str, list[Installed]]:
+    """The first Python that has frameworks which say their CUDA runtime, and those frameworks.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    of: dict[str, list[Installed]] = {}
+    for each in found:
+        facts = each["result"]["framework"] or {}
+        if runtime := runtime_of(facts.get("cuda")):
+            of.setdefault(each["python"], []).append(Installed(each["framework"], plain(facts["version"]), runtime))
+    if not of:
+        raise SystemExit("no framework says which CUDA runtime it is for: there is nothing to sweep over")
+    return next(iter(of.items()))
+
+
+def runtime_of(said: str | None) -> str | None:
+    """A CUDA runtime as settings have it: 12.5 for 12.5.1; None for what is no version."""
+    match = re.match(r"\d+\.\d+(?!\d)", said or "")
+    return match.group() if match else None
 
 
 def plain(version: str) -> str:

@@ -30,6 +30,11 @@ def misbehave(rung):
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "old-cpu":
         os.kill(os.getpid(), signal.SIGILL)
+    if what == "lost-file":
+        os.kill(os.getpid(), signal.SIGBUS)
+    if what == "last-words":
+        os.write(2, b"CUDA error: uncorrectable ECC error encountered\n")
+        os.abort()
     if what == "hang":
         time.sleep(600)
     if what == "close":
@@ -109,9 +114,15 @@ def rand(*shape, device):
 def mm(a, b, out):
     what = misbehave("kernel")
     if what == "half" and a.dtype != float32:
-        raise RuntimeError("CUBLAS_STATUS_NOT_SUPPORTED")
+        raise RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED")
     if what == "no-half" and a.dtype == float16:
         raise RuntimeError('"addmm_impl_cpu_" not implemented for \'Half\'')
+    if what == "no-bfloat16" and a.dtype == bfloat16:
+        raise RuntimeError("_th_mm not supported on CUDAType for BFloat16")
+    if what == "cublas-lacks-half" and a.dtype == float16:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmEx(...)`")
+    if what == "unimplemented" and a.dtype == bfloat16:
+        raise type("UnimplementedError", (Exception,), {})("no such thing")
     product = (a @ b)._flat
     place = 5 * out.shape[1] + 7
     if what == "wrong":
@@ -130,7 +141,10 @@ def mm(a, b, out):
 
 def _conv2d(image, kernel):
     misbehave("library")
-    return Tensor(*arithmetic.conv(image._flat, image.shape, kernel._flat, kernel.shape), image._place)
+    answer = Tensor(*arithmetic.conv(image._flat, image.shape, kernel._flat, kernel.shape), image._place)
+    if backends.cudnn.allow_tf32:
+        answer._flat[0] += 0.01  # as an algorithm that transforms its input may err
+    return answer
 
 def compile(function):
     misbehave("jit")
@@ -146,7 +160,7 @@ cuda = types.SimpleNamespace(
 )
 version = types.SimpleNamespace(cuda=None if os.environ.get("MISBEHAVE") == "cuda-build:cpu" else "12.4")
 backends = types.SimpleNamespace(
-    cudnn=types.SimpleNamespace(is_available=lambda: True, version=lambda: 90100),
+    cudnn=types.SimpleNamespace(is_available=lambda: True, version=lambda: 90100, allow_tf32=True),
     cuda=types.SimpleNamespace(matmul=types.SimpleNamespace(allow_tf32=False)),
 )
 nn = types.SimpleNamespace(functional=types.SimpleNamespace(conv2d=_conv2d))

@@ -16,6 +16,7 @@ from sweep.model import Cause, Rung
 from sweep.probe.pack import DRIVER, PACKAGE, driver_archive
 
 ON_A_RUNG = [example for example in EXAMPLES if example.rung is not None and example.signal is None]
+CRASHED = [example for example in EXAMPLES if example.signal is not None]
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,20 @@ def test_the_driver_and_the_access_point_agree(blame: Any, example: Example) -> 
     assert blame.machine_at_fault(example.rung.value, example.text, example.stderr) == expected
 
 
+@pytest.mark.parametrize("example", CRASHED, ids=lambda e: f"{e.rule} {e.signal}")
+def test_they_agree_on_crashes_too(blame: Any, example: Example) -> None:
+    reading = example.read()
+    expected = reading.rule if reading.cause is Cause.INFRASTRUCTURE else None
+    assert blame.machine_at_fault_for_crash(example.rung.value, example.signal, example.stderr) == expected
+
+
+def test_last_words_come_before_the_signal_where_a_program_ends_itself(blame: Any) -> None:
+    words = "CUDA error: uncorrectable ECC error encountered"
+    assert blame.machine_at_fault_for_crash("kernel", "SIGABRT", words) == "gpu-uncorrectable-ecc"
+    assert blame.machine_at_fault_for_crash("kernel", "SIGSEGV", words) is None
+    assert blame.machine_at_fault_for_crash("kernel", "SIGABRT", "no kernel image is available") is None
+
+
 def test_there_is_something_to_agree_on() -> None:
     blamed = [example for example in ON_A_RUNG if example.cause is Cause.INFRASTRUCTURE]
     assert len(blamed) >= 5
@@ -44,7 +59,9 @@ def test_there_is_something_to_agree_on() -> None:
 
 
 def test_every_rule_of_a_rung_travels_in_its_order(blame: Any) -> None:
-    assert [rule["id"] for rule in blame.load()] == [rule.id for rule in causes.rules().rule]
+    rules = blame.load()
+    assert [rule["id"] for rule in rules["rule"]] == [rule.id for rule in causes.rules().rule]
+    assert [rule["id"] for rule in rules["crash"]] == [rule.id for rule in causes.rules().crash]
 
 
 def test_colours_do_not_hide_the_words(blame: Any) -> None:
@@ -58,3 +75,4 @@ def test_a_driver_without_rules_blames_nobody() -> None:
 
     assert not Path(blame.__file__).with_name(blame.RULES).exists()
     assert blame.machine_at_fault(Rung.COPY.value, "uncorrectable ECC error", "") is None
+    assert blame.machine_at_fault_for_crash(Rung.COPY.value, "SIGKILL", "") is None

@@ -9,14 +9,17 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from probe_standin import toy_files
 
+from sweep.probe.pack import driver_archive
+
 GPU = Path(__file__).parents[1] / "gpu"
 sys.path.append(str(GPU))
 from installed_channel import Installed, build  # noqa: E402
-from sweep_installed import plain  # noqa: E402
+from sweep_installed import of_one_python, plain, runtime_of  # noqa: E402
 
 
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has an NVIDIA driver")
@@ -44,7 +47,7 @@ def test_each_framework_that_a_python_has_climbs_and_is_measured(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (found,) = script.climb_all([sys.executable], {"capability": "8.0"})
+    (found,) = script.climb_all([sys.executable], {"capability": "8.0"}, driver_archive())
     assert (found["framework"], found["result"]["state"]) == ("pytorch", "done")
     assert script.told(found)
     assert "pytorch 9.9: every rung passed; matmul_tflops" in capsys.readouterr().out
@@ -55,6 +58,57 @@ def test_a_ladder_that_broke_is_told_with_its_reason(script: ModuleType, capsys:
     result = {"state": "done", "rungs": rungs, "framework": None, "speed": []}
     assert not script.told({"framework": "jax", "result": result})
     assert capsys.readouterr().out == "jax None: import failed: no such library; not measured\n"
+
+
+CLIMBED = {"state": "done", "rungs": [], "framework": {"version": "2.9.1+cu129", "cuda": "12.9"}, "speed": []}
+
+
+@pytest.mark.parametrize(
+    ("results", "swept", "good"),
+    [
+        ([CLIMBED], {}, True),
+        ([CLIMBED], {"sweep": {"outcomes": []}}, True),
+        ([CLIMBED], {"sweep": "not run to its end: exit code 1"}, False),
+        ([CLIMBED, {**CLIMBED, "state": "running"}], {}, False),
+        ([], {}, False),
+    ],
+)
+def test_it_is_good_only_if_something_climbed_and_nothing_broke(
+    script: ModuleType, results: list[dict[str, Any]], swept: dict[str, Any], good: bool
+) -> None:
+    ladders = [{"python": "python", "framework": "pytorch", "result": result} for result in results]
+    assert script.good({"results": ladders, **swept}) is good
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has an NVIDIA driver")
+def test_a_python_without_the_sweeps_packages_can_tell_that_there_is_no_gpu() -> None:
+    command = [sys.executable, "-S", GPU / "run"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 3
+
+
+def test_what_a_python_has_is_swept_if_it_says_its_cuda_runtime() -> None:
+    found = [
+        {"python": "/a", "framework": "jax", "result": {"framework": {"version": "0.8.1", "cuda": None}}},
+        {"python": "/a", "framework": "cupy", "result": {"framework": None}},
+        {"python": "/b", "framework": "tensorflow", "result": {"framework": {"version": "2.20", "cuda": "12.5.1"}}},
+        {"python": "/b", "framework": "pytorch", "result": CLIMBED},
+        {"python": "/c", "framework": "pytorch", "result": CLIMBED},
+    ]
+    assert of_one_python(found) == (
+        "/b",
+        [Installed("tensorflow", "2.20", "12.5"), Installed("pytorch", "2.9.1", "12.9")],
+    )
+    for nothing in ([], found[:2]):
+        with pytest.raises(SystemExit, match="nothing to sweep over"):
+            of_one_python(nothing)
+
+
+@pytest.mark.parametrize(
+    ("said", "runtime"),
+    [("12.5.1", "12.5"), ("12.10", "12.10"), ("12", None), ("", None), (None, None), ("cu12", None)],
+)
+def test_a_cuda_runtime_is_two_numbers(said: str | None, runtime: str | None) -> None:
+    assert runtime_of(said) == runtime
 
 
 def test_the_channel_of_installed_frameworks_has_a_cuda_build_of_each(tmp_path: Path) -> None:

@@ -194,8 +194,9 @@ def test_garbage_of_the_framework(job: Job, shell: list[str]) -> None:
 
 JOB_ADS = {
     "first": b"NumJobStarts = 1\nNumJobCompletions = 0\n",
-    "second": b'NumJobCompletions = 1\nRequirements = "NumJobCompletions = 0"\n',
-    "nonsense": b"NumJobCompletions = undefined\n",
+    "second": b'ExitBySignal = false\nExitCode = 76\nNumJobCompletions = 1\nRequirements = "ExitCode = 75"\n',
+    "network before": b'ExitCode = 75\nNumJobCompletions = 1\nRequirements = "ExitCode = 76"\n',
+    "nonsense": b"ExitCode = undefined\n",
 }
 
 
@@ -206,11 +207,12 @@ JOB_ADS = {
         ("checksum", None, 76),
         ("corrupt", "first", 76),
         ("checksum", "nonsense", 76),
+        ("checksum", "network before", 76),
         ("checksum", "second", 0),
         ("corrupt", "second", 0),
     ],
 )
-def test_a_broken_package_is_a_verdict_if_a_second_machine_finds_it_broken(
+def test_a_broken_package_is_a_verdict_if_the_machine_before_found_it_broken_too(
     job: Job, shell: list[str], what: str, ad: str | None, exit_code: int
 ) -> None:
     archive = job.channel / "linux-64" / "pytorch-1.0-0.tar.bz2"

@@ -10,14 +10,18 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from probe_standin import PROBE, outcomes, result_of, toy_files
 
 from sweep.model import Rung
-from sweep.probe.driver import slot
+from sweep.probe.driver import parent, process, slot
+from sweep.probe.driver.child import load_probe
 from sweep.probe.pack import DRIVER, driver_archive
+from sweep.sandbox import gpu_discovery
 
 TUPLE = "pytorch-2.5-cuda12.4-sm80"
 P, F, S = "passed", "failed", "skipped"
@@ -152,7 +156,7 @@ def test_keeps_what_the_wrapper_wrote(job: Path) -> None:
         ("kernel:zeros", "WrongResult", "matrix product"),
         ("kernel:type", "WrongResult", "of type float64 instead of float32"),
         ("kernel:shape", "WrongResult", "not a 64 x 64 matrix"),
-        ("kernel:half", "RuntimeError", "CUBLAS_STATUS_NOT_SUPPORTED\nin float16"),
+        ("kernel:half", "RuntimeError", "CUBLAS_STATUS_EXECUTION_FAILED\nin float16"),
         ("kernel:wrong-half", "WrongResult", "matrix product in bfloat16: element [5][7]"),
         ("kernel:exit", "Exited", "exit code 3"),
         ("library:error", "RuntimeError", "no kernel image"),
@@ -185,13 +189,30 @@ def test_a_number_format_that_the_gpu_lacks_is_skipped(job: Path) -> None:
     assert formats == {"float32": P, "float16": P, "bfloat16": skipped, "tf32": skipped}
 
 
-def test_a_number_format_that_the_framework_lacks_is_skipped(job: Path) -> None:
-    drive(job, "kernel:no-half")
+@pytest.mark.parametrize(
+    ("misbehave", "lacking", "words"),
+    [
+        ("no-half", "float16", "\"addmm_impl_cpu_\" not implemented for 'Half'"),
+        ("no-bfloat16", "bfloat16", "_th_mm not supported on CUDAType for BFloat16"),
+        ("cublas-lacks-half", "float16", "CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmEx(...)`"),
+        ("unimplemented", "bfloat16", "no such thing"),
+    ],
+)
+def test_a_number_format_that_the_framework_lacks_is_skipped(
+    job: Path, misbehave: str, lacking: str, words: str
+) -> None:
+    drive(job, f"kernel:{misbehave}")
     result = result_of(job / "result.json")
     assert outcomes(result) == [P] * len(RUNGS)
-    said = "skipped: the framework has no such operation: \"addmm_impl_cpu_\" not implemented for 'Half'"
     formats = result.rungs[RUNGS.index(Rung.KERNEL)].formats
-    assert formats == {"float32": P, "float16": said, "bfloat16": P, "tf32": P}
+    said = f"skipped: the framework has no such operation: {words}"
+    assert formats == {**dict.fromkeys(("float32", "float16", "bfloat16", "tf32"), P), lacking: said}
+
+
+def test_a_rung_that_a_number_format_failed_tells_what_became_of_the_others(job: Path) -> None:
+    drive(job, "kernel:wrong-half")
+    formats = result_of(job / "result.json").rungs[RUNGS.index(Rung.KERNEL)].formats
+    assert formats == {"float32": P, "float16": P, "bfloat16": F}
 
 
 def test_a_rung_that_the_framework_has_nothing_for_is_skipped_with_the_reason(job: Path) -> None:
@@ -208,9 +229,11 @@ def test_a_rung_that_the_framework_has_nothing_for_is_skipped_with_the_reason(jo
     [
         ("device:capability", "1", ladder("device"), "the device has compute capability 7.5"),
         ("", "2", ladder("device"), "the framework sees 2 devices instead of one"),
-        ("kernel:killed", "1", ladder("kernel", "crashed"), "kernel: killed from outside"),
-        ("import:killed", "1", ladder("import", "crashed"), "import: killed from outside"),
-        ("import:old-cpu", "1", ladder("import", "crashed"), "import: the CPU does not know an instruction"),
+        ("kernel:killed", "1", ladder("kernel", "crashed"), "killed by SIGKILL (rule killed-from-outside)"),
+        ("import:killed", "1", ladder("import", "crashed"), "killed by SIGKILL (rule killed-from-outside)"),
+        ("import:old-cpu", "1", ladder("import", "crashed"), "killed by SIGILL (rule cpu-too-old)"),
+        ("import:lost-file", "1", ladder("import", "crashed"), "killed by SIGBUS (rule file-lost-at-import)"),
+        ("kernel:last-words", "1", ladder("kernel", "crashed"), "killed by SIGABRT (rule gpu-uncorrectable-ecc)"),
         ("library:ecc", "1", ladder("library"), "ECC error encountered (rule gpu-uncorrectable-ecc)"),
     ],
 )
@@ -254,9 +277,10 @@ def test_a_crash_is_recorded_with_its_signal_on_every_rung(job: Path, rung: Rung
 @pytest.mark.parametrize("how", ["hang", "close", "flood"])
 @pytest.mark.parametrize("rung", ["import", "kernel", "gradient"])
 def test_a_rung_that_does_not_end_is_ended_at_its_limit(job: Path, rung: str, how: str) -> None:
+    """A verdict where a device is in use; before that it is the machine's disk or network."""
     done = drive(job, f"{rung}:{how}", limit=4)
     result = result_of(job / "result.json")
-    assert (done.returncode, result.state) == (0, "done")
+    assert (done.returncode, result.state) == ((75, "running") if rung == "import" else (0, "done"))
     assert outcomes(result) == ladder(rung, "hung")
     hung = result.rungs[RUNGS.index(Rung(rung))]
     assert hung.message == "the rung had not ended when a rung's 2 s had passed"
@@ -352,6 +376,98 @@ def test_ads_that_say_little() -> None:
     assert (flat["name"], flat["runtime"]) == ("T4", "11.4")
 
 
+# --------------------------------------------------------------------------- a machine in trouble
+
+
+def test_the_sandboxs_devices_are_known_by_their_mark() -> None:
+    assert gpu_discovery.MARK == slot.SIMULATED
+    for devices, real in (([], False), (["H100"], True), (["H100" + gpu_discovery.MARK], False)):
+        assert slot.real_devices({"devices": [{"name": name} for name in devices]}) is real
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has an NVIDIA driver")
+@pytest.mark.parametrize(
+    ("misbehave", "name", "exit_code"),
+    [
+        ("device:error", "H100", 75),
+        ("kernel:hang", "H100", 75),
+        ("kernel:segv", "H100", 75),
+        ("import:error", "H100", 0),
+        ("cuda-build:cpu", "H100", 0),
+        ("jit:error", "H100", 0),
+        ("device:error", "H100 (simulated)", 0),
+    ],
+)
+def test_where_the_drivers_own_library_shows_no_device_a_framework_is_not_blamed(
+    job: Path, misbehave: str, name: str, exit_code: int
+) -> None:
+    (job / ".machine.ad").write_text(AD.replace('NVIDIA \\"H100\\"; [80GB]', name))
+    done = drive(job, misbehave, limit=4, _CONDOR_MACHINE_AD=str(job / ".machine.ad"))
+    result = result_of(job / "result.json")
+    assert [device.name for device in result.node.devices] == [name]
+    assert (done.returncode, result.state) == (exit_code, "running" if exit_code else "done")
+    if exit_code:
+        assert "without any framework: libcuda.so.1: cannot open" in (result.steps[-1].message or "")
+
+
+def test_a_process_that_no_signal_ends_is_stuck_in_the_machines_kernel(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    monkeypatch.chdir(job)
+    monkeypatch.setattr(sys, "argv", [DRIVER])
+    monkeypatch.setenv("PYTHONPATH", str(job.parent / "site"))
+    monkeypatch.setenv("MISBEHAVE", "gradient:hang")
+    monkeypatch.setattr(parent, "handle_signals", lambda handler: None)
+    monkeypatch.setattr(process, "kill", started.append)
+    options = Namespace(
+        result="result.json", tuple=TUPLE, probe="pytorch.py", capability="8.0", limit=4, speed_limit=0
+    )
+    try:
+        assert parent.Parent(options).run() == 75
+    finally:
+        for child in started:
+            child.kill()
+            child.wait()
+            child.stdout.close()
+    result = result_of(job / "result.json")
+    assert (outcomes(result), result.state) == (ladder("gradient", "hung"), "running")
+    assert (result.steps[-1].kind, result.steps[-1].message) == (
+        "elsewhere",
+        "the probe process outlives SIGKILL: it is stuck in the kernel",
+    )
+
+
+# --------------------------------------------------------------------------- old versions
+
+
+def test_a_pytorch_that_tells_no_architectures_has_none(job: Path) -> None:
+    toy = job.parent / "site" / "torch" / "__init__.py"
+    toy.write_text(toy.read_text() + "\ndel cuda.get_arch_list\n")
+    drive(job)
+    result = result_of(job / "result.json")
+    assert outcomes(result) == [P] * len(RUNGS)
+    assert result.framework is not None and result.framework.archs == []
+
+
+def test_a_tensorflow_of_old_is_asked_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    probe = load_probe(str(PROBE / "tensorflow.py"))
+    probe.tf = SimpleNamespace(
+        test=SimpleNamespace(is_built_with_cuda=lambda: True),
+        sysconfig=SimpleNamespace(),
+        config=SimpleNamespace(
+            set_soft_device_placement=lambda wanted: None,
+            list_physical_devices=lambda kind: ["the GPU"],
+            experimental=SimpleNamespace(),
+        ),
+        function=lambda function, experimental_compile: (function, experimental_compile),
+    )
+    assert probe.cuda_build() == {"cuda": None, "cudnn": None, "archs": []}
+    assert probe.device() == {"count": 1, "device": None, "capability": None}
+    assert probe._compiled(abs) == (abs, True)
+
+
 # --------------------------------------------------------------------------- a bare node
 
 
@@ -381,7 +497,7 @@ def test_what_a_framework_may_write_lies_in_the_jobs_own_directory(job: Path) ->
 # --------------------------------------------------------------------------- speed
 
 
-def test_the_speed_is_measured_after_a_ladder_that_passed_its_kernels(job: Path) -> None:
+def test_the_speed_is_measured_after_a_ladder_of_which_at_most_the_compiler_broke(job: Path) -> None:
     drive(job, "jit:error", speed=30)
     result = result_of(job / "result.json")
     assert [(step.name, step.ok) for step in result.steps] == [("probe", True), ("speed", True)]
@@ -411,10 +527,11 @@ def test_nothing_that_happens_while_measuring_changes_the_verdict(
 
 
 def test_what_cannot_be_measured_is_left_out_and_says_why(job: Path) -> None:
-    drive(job, "speed:error", speed=30)
+    done = drive(job, "speed:error", speed=30)
     result = result_of(job / "result.json")
     assert (result.steps[-1].ok, result.speed) == (True, [])
-    assert "speed: matmul: RuntimeError: CUDA error: no kernel image" in result.stderr
+    assert "speed: matmul: RuntimeError: CUDA error: no kernel image" in done.stderr.decode()
+    assert "speed" not in result.stderr  # which is what explains the ladder, and nothing else
 
 
 def test_a_job_that_is_told_to_go_while_measuring_keeps_its_verdict(job: Path) -> None:
@@ -430,7 +547,8 @@ def test_a_job_that_is_told_to_go_while_measuring_keeps_its_verdict(job: Path) -
     assert result_of(job / "result.json").state == "done"
 
 
-def test_without_right_kernels_nothing_is_measured(job: Path) -> None:
-    drive(job, "kernel:wrong", speed=30)
+@pytest.mark.parametrize("misbehave", ["kernel:wrong", "library:error", "gradient:segv"])
+def test_where_anything_else_broke_nothing_is_measured(job: Path, misbehave: str) -> None:
+    drive(job, misbehave, speed=30)
     result = result_of(job / "result.json")
     assert ([step.name for step in result.steps], result.speed) == (["probe"], [])

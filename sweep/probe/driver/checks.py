@@ -10,7 +10,9 @@ and TF32 11, bfloat16 8 (IEEE 754-2019 for the first two; NVIDIA A100 white pape
 
 A sum is of as many elements as keeps it exact. The tolerance of 1e-3 leaves room for the algorithms of convolutions
 that transform their input (Winograd, FFT), whose errors are of the order of 1e-6 here (Lavin and Gray, "Fast
-Algorithms for Convolutional Neural Networks", 2015); the smallest error that a wrong sum can show is 1/256.
+Algorithms for Convolutional Neural Networks", 2015); the smallest error that a wrong sum can show is 1/256. What is
+transformed is no longer exact in TF32, where the same algorithms would err by up to 3e-2; so the probes switch TF32
+off for the convolution.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import traceback
 from typing import Any, Callable, Dict
 
 from . import libcuda, speed
-from .common import MESSAGE_CHARS, SHORT_CHARS, Facts, clean, describe
+from .common import MESSAGE_CHARS, SHORT_CHARS, Facts, attached, clean, describe
 from .rungs import LADDER, tidy
 
 Report = Callable[[Facts], None]
@@ -92,6 +92,7 @@ def climb(probe: Any, capability: str, report: Report) -> None:
                     "outcome": "failed",
                     "exception": clean(type(error).__name__, SHORT_CHARS),
                     "message": clean(describe(error), MESSAGE_CHARS),
+                    "facts": tidy(attached(error)),
                 }
             )
             return

@@ -40,6 +40,17 @@ def note(error: BaseException, text: str) -> None:
     error.__notes__ = [*getattr(error, "__notes__", ()), text]
 
 
+def attach(error: Any, facts: Facts) -> None:
+    """Let an exception carry what was found out before it; `attached` reads it."""
+    error.facts = facts
+
+
+def attached(error: BaseException) -> Facts:
+    """What `attach` gave an exception; nothing if it did not."""
+    facts = getattr(error, "facts", None)
+    return facts if isinstance(facts, dict) else {}
+
+
 def describe(error: BaseException) -> str:
     """An exception's text with its notes and those of its causes: the deciding words are often in the first cause."""
     parts = [str(error), *map(str, getattr(error, "__notes__", ()))]

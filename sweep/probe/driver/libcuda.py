@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import uuid
-from typing import Any
+from typing import Any, Optional
 
 from .common import SHORT_CHARS, Facts, clean
 
 NAME = "libcuda.so.1"
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 MOST_DEVICES = 64
+# An environment may bring a library of its own that is ahead of the driver; a library may be too old for a call.
+NOT_THE_MACHINE = re.compile("CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE|undefined symbol")
 
 
 class DriverError(Exception):
@@ -75,6 +78,18 @@ def _call(library: Any, function: str, *arguments: Any) -> None:
         text = ctypes.c_char_p()
         library.cuGetErrorName(code, ctypes.byref(text))
         raise DriverError("%s: %s" % (function, (text.value or b"CUDA error %d" % code).decode("ascii", "replace")))
+
+
+def trouble(facts: Facts) -> Optional[str]:
+    """Why the library shows no device, where that is this machine's doing; None where it is not.
+
+    Args:
+        facts: what `look` made of the library, or a `problem` of whoever asked.
+    """
+    problem = facts.get("problem")
+    if facts.get("devices") or (problem and NOT_THE_MACHINE.search(problem)):
+        return None
+    return str(problem or "the driver's library shows no device")
 
 
 def form_of_visible() -> str:

@@ -11,16 +11,17 @@ import traceback
 from typing import Any, Callable, Optional
 
 from . import process
-from .blame import machine_at_fault
+from .blame import machine_at_fault, machine_at_fault_for_crash
 from .common import Elsewhere, Interrupted, WrongDevice
-from .libcuda import form_of_visible, processor
+from .libcuda import form_of_visible, processor, trouble
 from .record import Record
 from .rungs import RUNGS
-from .slot import add_devices
+from .slot import add_devices, real_devices
 
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: no verdict, HTCondor tries another machine
 NODE_SECONDS = 30.0  # for the driver's library; a driver in trouble may never answer
 SHARE = 0.5  # of the ladder's time that one rung may take
+WITHOUT_GPU = ("import", "cuda-build")  # rungs that touch no device
 
 
 class Parent:
@@ -104,11 +105,15 @@ class Parent:
         ended = self.follow("ladder", record.take_rung, deadline)
         assert self.child is not None
         late = "the ladder's %g s" % limit if time.monotonic() >= end else "a rung's %g s" % (SHARE * limit)
+        stuck = not ended and self.child.poll() is None
         judge(record, None if not ended else self.child.returncode, late)
+        if stuck:
+            raise Elsewhere("the probe process outlives SIGKILL: it is stuck in the kernel")
+        blame_machine(record)
 
     def speed(self) -> None:
-        """Measure, where kernels are right; a failure or a hang changes nothing."""
-        if not self.options.speed_limit or not self.record.passed("kernel"):
+        """Measure, where all but the compiler is right; a failure or a hang changes nothing."""
+        if not self.options.speed_limit or not self.record.right():
             return
         began = time.monotonic()
         limit = min(began + self.options.speed_limit, self.end)
@@ -125,7 +130,7 @@ class Parent:
 
 
 def judge(record: Record, code: Optional[int], late: str) -> None:
-    """Close the rung that the child died or hung in.
+    """Close the rung that the child died or hung in, and the ladder.
 
     Args:
         record: the ladder as the child reported it.
@@ -134,8 +139,6 @@ def judge(record: Record, code: Optional[int], late: str) -> None:
 
     Raises:
         RuntimeError: the child never reached the first rung; that says nothing about the framework.
-        Elsewhere: the device is another one than was asked for, somebody killed the child, the CPU is too old, or
-            what a rung said is the machine's doing.
     """
     rungs = record.data["rungs"]
     if code is None:
@@ -148,20 +151,39 @@ def judge(record: Record, code: Optional[int], late: str) -> None:
         record.end("failed", "the probe process ended with exit code %s" % code, exception="Exited")
     elif rungs[-1]["outcome"] != "failed" and len(rungs) < len(RUNGS):
         raise RuntimeError("the probe process ended with code %s between two rungs" % code)
-    last = rungs[-1]
     record.skip_rest()
-    if last.get("exception") == WrongDevice.__name__:
-        raise Elsewhere(last["message"])
-    # Kernels have run before the last rung, whatever becomes of that.
-    if last["rung"] != RUNGS[-1] and last.get("signal") == signal.SIGKILL:
-        raise Elsewhere("rung %s: killed from outside, most likely for want of memory" % last["rung"])
-    if last["rung"] in ("import", "cuda-build") and last.get("signal") == signal.SIGILL:
-        raise Elsewhere("rung %s: the CPU does not know an instruction" % last["rung"])
-    if last["outcome"] == "failed" and last["rung"] != RUNGS[-1]:
-        said = "%s: %s" % (last.get("exception"), last.get("message") or "")
-        rule = machine_at_fault(last["rung"], said, record.stderr.decode("utf-8", "replace"))
-        if rule is not None:
-            raise Elsewhere("rung %s: %s (rule %s)" % (last["rung"], said, rule))
+    record.closed = True
+
+
+def blame_machine(record: Record) -> None:
+    """Tell apart what the machine did and what the framework did, where the ladder broke.
+
+    Raises:
+        Elsewhere: the device is another one than was asked for, what a rung said or the signal that ended it is the
+            machine's doing, the driver's own library shows no device either, or a rung hung that touches no device.
+    """
+    broken = record.broken()
+    if broken is None:
+        return
+    rung, outcome, said = broken["rung"], broken["outcome"], broken.get("message") or ""
+    if broken.get("exception") == WrongDevice.__name__:
+        raise Elsewhere(said)
+    if rung == RUNGS[-1]:
+        return  # kernels have run before it, whatever becomes of it
+    if outcome == "hung" and rung in WITHOUT_GPU:
+        raise Elsewhere("rung %s: %s; it touches no device: the disk or the network is slow" % (rung, said))
+    node, stderr = record.data["node"], record.stderr.decode("utf-8", "replace")
+    reason = trouble(node["library"]) if real_devices(node) and rung not in WITHOUT_GPU else None
+    if reason is not None:
+        raise Elsewhere("rung %s: %s; without any framework: %s" % (rung, said, reason))
+    rule = None
+    if outcome == "failed":
+        said = "%s: %s" % (broken.get("exception"), said)
+        rule = machine_at_fault(rung, said, stderr)
+    elif outcome == "crashed":
+        rule = machine_at_fault_for_crash(rung, signal_name(broken["signal"]), stderr)
+    if rule is not None:
+        raise Elsewhere("rung %s: %s (rule %s)" % (rung, said, rule))
 
 
 def signal_name(number: int) -> str:

@@ -27,6 +27,7 @@ class Record:
         self.path = path
         self.began = time.monotonic()
         self.stderr = b""
+        self.closed = False  # the ladder is: what is written after it explains nothing of it
         self.passed_on = 0
         self.began_rung: float = self.began
         self.data: Facts = {"schema": "sweep.result/1", "tuple": clean(tuple_id, SHORT_CHARS)}
@@ -69,8 +70,9 @@ class Record:
         return rungs[-1] if rungs and rungs[-1]["outcome"] == "running" else None
 
     def take_output(self, data: bytes) -> None:
-        """Keep the tail of what a child writes, and pass it on, up to a bound that fills no disk."""
-        self.stderr = (self.stderr + data)[-TAIL_BYTES:]
+        """Keep the tail of what a child writes until the ladder is closed; pass on what fills no disk."""
+        if not self.closed:
+            self.stderr = (self.stderr + data)[-TAIL_BYTES:]
         if self.passed_on < MOST_OUTPUT:
             self.passed_on += len(data)
             try:
@@ -123,9 +125,14 @@ class Record:
         for rung in RUNGS[len(self.data["rungs"]) :]:
             self.data["rungs"].append({"rung": rung, "outcome": "skipped", "seconds": 0.0})
 
-    def passed(self, rung: str) -> bool:
-        """Whether a rung was passed."""
-        return any(r["rung"] == rung and r["outcome"] == "passed" for r in self.data["rungs"])
+    def broken(self) -> Optional[Facts]:
+        """The rung that was neither passed nor skipped, if any; there is one at most."""
+        return next((rung for rung in self.data["rungs"] if rung["outcome"] not in ("passed", "skipped")), None)
+
+    def right(self) -> bool:
+        """Whether nothing broke but perhaps the last rung, the compiler's."""
+        broken = self.broken()
+        return broken is None or broken["rung"] == RUNGS[-1]
 
     # ------------------------------------------------------------- what is no rung
 

@@ -19,13 +19,15 @@ from .checks import (
     reference_matmul,
     reference_step,
 )
-from .common import SHORT_CHARS, Facts, WrongDevice, WrongResult, clean, describe, note
+from .common import SHORT_CHARS, Facts, WrongDevice, WrongResult, attach, clean, describe, note
 
-# How an operation that does not exist for a number format is refused. PyTorch: aten/src/ATen/Dispatch.h; TensorFlow:
-# core/framework/op_kernel.cc, core/common_runtime/placer.cc and eager/execute.cc.
+# How an operation that does not exist for a number format is refused. PyTorch: aten/src/ATen/Dispatch.h, before 1.5
+# its code generator; TensorFlow: core/framework/op_kernel.cc, core/common_runtime/placer.cc and eager/execute.cc, and
+# the status UNIMPLEMENTED, which XLA has too; cuBLAS: the library's manual, status codes.
 NO_OPERATION = re.compile(
     r"not implemented for |No OpKernel was registered|Could not find device for node|"
-    r"no supported kernel for GPU devices|Supported device types \[CPU\]"
+    r"no supported kernel for GPU devices|Supported device types \[CPU\]|"
+    r"^UnimplementedError:|UNIMPLEMENTED:|not supported on \w+ for |CUBLAS_STATUS_NOT_SUPPORTED"
 )
 RATE = 0.25  # of the step along the gradient; a power of two keeps it exact
 
@@ -69,13 +71,12 @@ def kernel(probe: Any, capability: str) -> Facts:
             continue
         try:
             _arithmetic(probe, name)
-        except WrongResult:
-            raise
         except Exception as error:
-            if name == "float32":
-                raise
-            if not lacks_format(error):
-                note(error, "in " + name)
+            if name == "float32" or not lacks_format(error):
+                formats[name] = "failed"
+                if name != "float32" and not isinstance(error, WrongResult):
+                    note(error, "in " + name)
+                attach(error, {"formats": formats})
                 raise
             formats[name] = "skipped: the framework has no such operation: %s" % describe(error).split("\n")[0]
         else:
@@ -85,7 +86,8 @@ def kernel(probe: Any, capability: str) -> Facts:
 
 def lacks_format(error: Exception) -> bool:
     """Whether an error says that an operation does not exist for a number format, and not that it fails."""
-    return isinstance(error, (AttributeError, NotImplementedError)) or NO_OPERATION.search(str(error)) is not None
+    said = "%s: %s" % (type(error).__name__, error)
+    return isinstance(error, (AttributeError, NotImplementedError)) or NO_OPERATION.search(said) is not None
 
 
 def _arithmetic(probe: Any, name: str) -> None:

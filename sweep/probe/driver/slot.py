@@ -9,6 +9,8 @@ from typing import Dict, List, Optional
 
 from .common import SHORT_CHARS, Facts, clean
 
+SIMULATED = " (simulated)"  # how the names of the sandbox's GPUs end
+
 
 def parse_ad(text: str) -> Facts:
     """The attributes of a ClassAd in the long form, as text; those that are ads themselves as dicts."""
@@ -66,6 +68,12 @@ def node_device(properties: Dict[str, str]) -> Facts:
         "runtime": None if runtime is None else "%d.%d" % (runtime // 1000, runtime % 1000 // 10),
         "driver": clean(properties.get("nvidiadriver"), SHORT_CHARS),
     }
+
+
+def real_devices(node: Facts) -> bool:
+    """Whether the job was given GPUs, and none of them is one of the sandbox's simulated ones."""
+    names = [device.get("name") or "" for device in node.get("devices") or []]
+    return bool(names) and not any(name.endswith(SIMULATED) for name in names)
 
 
 def number(text: Optional[str]) -> Optional[float]:
