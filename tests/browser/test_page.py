@@ -35,7 +35,7 @@ def test_the_top_says_when_where_at_what_cost_and_that_it_is_simulated(read: Rea
     assert f"linux-64 of {outcomes.channels[0].subdirs[0].fetched:%Y-%m-%d %H:%M} UTC" in top
     jobs = sum(o.submitted for o in outcomes.tuples)
     assert f"192 candidates, {192 - jobs} settled without a job, {jobs} tested, 20 work" in top
-    assert f"{outcomes.gpu_hours:.2f} GPU-hours in {jobs} jobs" in top
+    assert f"{jobs} jobs, {outcomes.gpu_hours:.2f} GPU-hours" in top
     for verdict, words in ((Verdict.WORKS, "work"), (Verdict.GPU_FAILURE, "fail on the GPU")):
         count = sum(o.verdict is verdict for o in outcomes.tuples)
         assert f"{table.GLYPHS[verdict]} {count} {words}" in top
