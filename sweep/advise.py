@@ -16,7 +16,7 @@ from packaging.version import Version
 from sweep.cuda import DriverPolicy, driver_floor, encode_runtime, in_order, takers, version_key
 from sweep.devices import device_clause, device_name_clause, usable
 from sweep.errors import SettingsError
-from sweep.model import EnvironmentKey, GpuClass, Verdict, VersionTuple
+from sweep.model import EnvironmentKey, GpuClass, Verdict, VersionTuple, sm
 from sweep.schema import Outcome, Outcomes, PlannedEnvironment
 from sweep.settings import GpuSettings
 from sweep.tomlfile import did_you_mean
@@ -151,7 +151,7 @@ def chosen(classes: Sequence[GpuClass], gpu: str | None) -> tuple[GpuClass, ...]
         return tuple(classes)
     word = gpu.strip().lower()
     ways = (
-        lambda c: word in (c.capability, f"sm{c.capability.replace('.', '')}"),
+        lambda c: word in (c.capability, sm(c.capability)),
         lambda c: re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", c.device.lower()),
         lambda c: word in c.device.lower(),
     )

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sweep import condor
-from sweep.errors import BadFileError, PoolError
+from sweep.errors import PoolError
 from sweep.events import Tracker
-from sweep.files import read_model, write_atomic, write_model
+from sweep.files import read_if_usable, read_model, write_atomic, write_model
 from sweep.history import History
 from sweep.places import EVENTS, PLAN, SPENT, TUPLES_DAG
 from sweep.schema import Plan, Spent
@@ -58,9 +58,4 @@ def watch(here: Path, say: Callable[[str], None]) -> None:
 
 def stored(here: Path) -> Spent | None:
     """What the watch left behind; None when the budget lasted, or the file is damaged."""
-    if not (here / SPENT).is_file():
-        return None
-    try:
-        return read_model(here / SPENT, Spent, "the sweep's watch over its budget")
-    except BadFileError:
-        return None
+    return read_if_usable(here / SPENT, Spent)

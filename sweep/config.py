@@ -158,8 +158,7 @@ def selected(settings: Settings, only: Sequence[str]) -> Settings:
     """
     if not only:
         return settings
-    narrowed = settings.model_dump() | {"space": settings.space.model_dump() | {"only": list(only)}}
-    return _revalidated(narrowed, "--only")
+    return _with(settings, "--only", "space", only=list(only))
 
 
 def with_reuse(settings: Settings, age: str) -> Settings:
@@ -168,8 +167,7 @@ def with_reuse(settings: Settings, age: str) -> Settings:
     Raises:
         SettingsError: it is no duration.
     """
-    changed = settings.model_dump() | {"reuse": settings.reuse.model_dump() | {"age": age}}
-    return _revalidated(changed, "--reuse")
+    return _with(settings, "--reuse", "reuse", age=age)
 
 
 def with_budget(settings: Settings, gpu_hours: float) -> Settings:
@@ -178,8 +176,7 @@ def with_budget(settings: Settings, gpu_hours: float) -> Settings:
     Raises:
         SettingsError: it is no positive number.
     """
-    changed = settings.model_dump() | {"load": settings.load.model_dump() | {"gpu_hours": gpu_hours}}
-    return _revalidated(changed, "--gpu-hours")
+    return _with(settings, "--gpu-hours", "load", gpu_hours=gpu_hours)
 
 
 def for_framework(settings: Settings, framework: str) -> Settings:
@@ -190,6 +187,12 @@ def for_framework(settings: Settings, framework: str) -> Settings:
     """
     chosen = settings.frameworks.get(framework, FrameworkSettings())
     return _revalidated(settings.model_dump() | {"frameworks": {framework: chosen.model_dump()}}, "sweep builds")
+
+
+def _with(settings: Settings, where: str, table: str, **values: object) -> Settings:
+    """The same settings with other values in one table; `where` they were given, for the message."""
+    whole = settings.model_dump()
+    return _revalidated(whole | {table: whole[table] | values}, where)
 
 
 def _revalidated(changed: dict[str, Any], where: str) -> Settings:

@@ -237,7 +237,7 @@ def _lock(was: Outcome, now: Outcome, old: Outcomes, new: Outcomes) -> Iterator[
     locks = [o.lock_sha256 or (NONE if o.verdict is Verdict.RESOLVE_FAILURE else None) for o in (was, now)]
     if None in locks or locks[0] == locks[1]:
         return
-    environment = now.id.partition("-sm")[0]
+    environment = now.environment.id
     before, after = (each.noted.get(environment, {}) for each in (old, new))
     names = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
     builds = [(o.build if o.lock_sha256 else None) or NONE for o in (was, now)]

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sweep.cuda import DriverPolicy, takers
-from sweep.errors import BadFileError
-from sweep.files import read_model
+from sweep.files import read_if_usable
 from sweep.model import GpuClass, VersionTuple
 from sweep.places import OUTCOMES, sweeps_of
 from sweep.schema import ClassShare, Estimate, Outcomes, PlannedEnvironment, PlannedTuple
@@ -21,13 +20,9 @@ ASSUMED_SECONDS = 600.0
 def earlier_sweep(results: Path, *, simulated: bool) -> Outcomes | None:
     """The newest sweep below a results directory that ran jobs, on simulated GPUs or on real ones as asked."""
     for here in sweeps_of(results):
-        if not (here / OUTCOMES).is_file():
-            continue
-        try:
-            outcomes = read_model(here / OUTCOMES, Outcomes, "sweep classify")
-        except BadFileError:
-            continue  # of another version of the sweeper; an estimate can do without it
-        if outcomes.simulated is simulated and any(o.gpu_seconds for o in outcomes.tuples):
+        # One of another version of the sweeper is passed over: an estimate can do without it.
+        outcomes = read_if_usable(here / OUTCOMES, Outcomes)
+        if outcomes and outcomes.simulated is simulated and any(o.gpu_seconds for o in outcomes.tuples):
             return outcomes
     return None
 
@@ -52,13 +47,9 @@ def estimate(
             if earlier and medians
             else f"no earlier sweep; {ASSUMED_SECONDS / 60:.0f} minutes a job assumed"
         ),
-        downloads=sum(environments[_environment(t)].size for t in jobs),
+        downloads=sum(environments[t.environment.id].size for t in jobs),
         classes=_shares(jobs, seconds, classes, policy),
     )
-
-
-def _environment(planned: PlannedTuple) -> str:
-    return f"{planned.framework}-{planned.version}-cuda{planned.cuda}"
 
 
 def _medians(earlier: Outcomes) -> dict[str, float]:

@@ -109,6 +109,14 @@ def read_model(path: Path, model: type[Model], made_by: str) -> Model:
         raise BadFileError(f"{path}: {_complaint(error, made_by)}") from error
 
 
+def read_if_usable(path: Path, model: type[Model]) -> Model | None:
+    """The same where a file that is missing, damaged or of another schema is as good as none."""
+    try:
+        return read_model(path, model, "sweep")
+    except BadFileError:
+        return None
+
+
 def _complaint(error: ValidationError, made_by: str) -> str:
     """What is wrong with a file, and what to do. Of a file with another schema nothing else is worth saying."""
     problems = error.errors()

@@ -13,9 +13,8 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from sweep.causes import GENERIC
-from sweep.errors import BadFileError
-from sweep.files import read_model, write_model
-from sweep.model import Cause, EnvironmentKey, Frozen, Shown, Verdict
+from sweep.files import read_if_usable, write_model
+from sweep.model import Cause, Frozen, Shown, Verdict
 from sweep.schema import Outcome, PlannedTuple
 
 HOLDS_ON_EVERY_GPU = frozenset({Cause.INSTALL_FAILED, Cause.IMPORT_FAILED, Cause.CPU_BUILD})
@@ -43,13 +42,8 @@ def first_of_each(tuples: Sequence[PlannedTuple]) -> Mapping[str, list[str]]:
     by_environment: dict[str, list[str]] = {}
     for tuple_ in tuples:
         if not tuple_.audit:
-            by_environment.setdefault(environment_of(tuple_), []).append(tuple_.id)
+            by_environment.setdefault(tuple_.environment.id, []).append(tuple_.id)
     return {first: others for first, *others in by_environment.values() if others}
-
-
-def environment_of(record: PlannedTuple | Outcome) -> str:
-    """The id of a tuple's environment."""
-    return EnvironmentKey(framework=record.framework, version=record.version, cuda=record.cuda).id
 
 
 def close(here: Path, first: Outcome, alike: Sequence[Outcome]) -> bool:
@@ -88,7 +82,7 @@ def inferred(here: Path, outcomes: Sequence[Outcome]) -> list[Outcome]:
         first = None
         if outcome.submitted and not outcome.attempts and outcome.verdict is Verdict.INCONCLUSIVE:
             first = by_id.get(_first(here, outcome) or "")
-        if first is None or not _proves(first, by_environment[environment_of(outcome)]):
+        if first is None or not _proves(first, by_environment[outcome.environment.id]):
             found.append(outcome)
             continue
         settled = {name: getattr(first, name) for name in ("verdict", "cause", "evidence", "rung")}
@@ -108,20 +102,15 @@ def _proves(first: Outcome, alike: Sequence[Outcome]) -> bool:
 def _by_environment(outcomes: Sequence[Outcome]) -> Mapping[str, list[Outcome]]:
     found: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        found.setdefault(environment_of(outcome), []).append(outcome)
+        found.setdefault(outcome.environment.id, []).append(outcome)
     return found
 
 
 def _file(here: Path, outcome: Outcome) -> Path:
-    return here / "environments" / environment_of(outcome) / FILE
+    return here / "environments" / outcome.environment.id / FILE
 
 
 def _first(here: Path, outcome: Outcome) -> str | None:
     """The tuple that closed the gate of this one's environment; None where it is open, or the file is damaged."""
-    path = _file(here, outcome)
-    if not path.is_file():
-        return None
-    try:
-        return read_model(path, Closed, "the sweep's stage gate").first
-    except BadFileError:
-        return None
+    closed = read_if_usable(_file(here, outcome), Closed)
+    return closed.first if closed else None

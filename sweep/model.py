@@ -65,6 +65,11 @@ class Source(StrEnum):
         return {Source.CONDA: "explicit.txt", Source.PIP: "requirements.txt"}.get(self)
 
 
+def sm(capability: str) -> str:
+    """A compute capability as compilers and ids name it: `sm80` for 8.0."""
+    return f"sm{capability.replace('.', '')}"
+
+
 class EnvironmentKey(Frozen):
     """What conda resolves: one (framework, framework version, CUDA runtime)."""
 
@@ -98,8 +103,8 @@ class VersionTuple(Frozen):
     @property
     def id(self) -> str:
         """Readable, stable and reversible, such as `pytorch-2.5-cuda12.4-sm80`."""
-        sm = f"{self.framework}-{self.version}-cuda{self.cuda}-sm{self.capability.replace('.', '')}"
-        return f"{sm}-{self.gpu}" if self.gpu else sm
+        name = f"{self.framework}-{self.version}-cuda{self.cuda}-{sm(self.capability)}"
+        return f"{name}-{self.gpu}" if self.gpu else name
 
     @classmethod
     def parse(cls, tuple_id: str) -> VersionTuple:

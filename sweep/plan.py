@@ -85,12 +85,12 @@ def make_plan(here: Path, say: Say) -> Plan:
     with watch.stage("prune"):
         sieve.apply(prune.without_environment(sieve.rest, environments))
     with watch.stage("predict"):
-        predictions = _predictions(sieve.rest, environments, usable(snapshot.classes, settings.gpus), settings, facts)
+        able = usable(snapshot.classes, settings.gpus)
+        predictions = _predictions(sieve.rest, environments, able, settings, facts)
         if settings.rules.predicted == "skip":
             sieve.apply(prune.predicted(sieve.rest, predictions))
     with watch.stage("reuse"):
         created = datetime.now(UTC).replace(microsecond=0)
-        able = usable(snapshot.classes, settings.gpus)
         ground = Ground(
             sweep=here.name,
             now=created,

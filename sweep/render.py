@@ -67,8 +67,12 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters["node"] = node_name
-    environment.filters["environment"] = gate.environment_of
     return environment
+
+
+def _text(template: str, **values: Any) -> str:
+    """The text that a template makes of these values."""
+    return _environment().get_template(template).render(**values)
 
 
 def node_name(tuple_id: str) -> str:
@@ -78,15 +82,12 @@ def node_name(tuple_id: str) -> str:
 
 def parent_dag(here: Path, python: Path, deadline: int) -> str:
     """The text of the sweep's own copy of the parent DAG; `deadline` is the tuples' limit in seconds."""
-    return (
-        _environment()
-        .get_template(PARENT_DAG)
-        .render(
-            here=safe_path(here),
-            results=safe_path(here.parent),
-            python=safe_path(python),
-            longest=deadline + _PLANNING_LIMIT,
-        )
+    return _text(
+        PARENT_DAG,
+        here=safe_path(here),
+        results=safe_path(here.parent),
+        python=safe_path(python),
+        longest=deadline + _PLANNING_LIMIT,
     )
 
 
@@ -147,8 +148,8 @@ def _submit_file(
         others = " && ".join(f"TARGET.Machine =!= MachineAttrMachine{n}" for n in range(1, retries + 1))
         started = "NumJobCompletions =?= 0 && (NumHoldsByReason.TransferInputError ?: 0) == 0"
         requirements.append(f"({started} || ({others}))")
-    template = _environment().get_template("job.sub.j2")
-    return template.render(
+    return _text(
+        "job.sub.j2",
         tuple=tuple_,
         script=SCRIPTS[_source(tuple_, settings)],
         python=_python(tuple_, settings),
@@ -202,8 +203,8 @@ def write_common(settings: Settings, frameworks: dict[str, Framework], here: Pat
 
 def job_script(settings: Settings, source: Source) -> str:
     """The script that runs on the execute node for environments of a source."""
-    template = _environment().get_template("job.sh.j2")
-    return template.render(
+    return _text(
+        "job.sh.j2",
         source=source.value,
         installer=settings.pip.installer if source is Source.PIP else settings.conda.installer,
         installer_python=settings.conda.installer_python or "",
@@ -236,17 +237,10 @@ def write_tuples(plan: Plan, settings: Settings, here: Path, installers: Mapping
         text = _submit_file(tuple_, settings, here, directory, inputs, gpu, machines[ask])
         write_atomic(directory / "job.sub", text, durable=False)
     os.sync()  # once for all of them: syncing ten thousand files one by one takes minutes on a spinning disk
+    own = {"here": safe_path(here), "python": safe_path(Path(sys.executable))}
     if plan.budget is not None:
-        text = (
-            _environment()
-            .get_template("budget.sub.j2")
-            .render(here=safe_path(here), python=safe_path(Path(sys.executable)), budget=plan.budget)
-        )
-        write_atomic(here / "budget.sub", text, durable=False)
-    script = (
-        _environment().get_template("gate.sh.j2").render(here=safe_path(here), python=safe_path(Path(sys.executable)))
-    )
-    write_atomic(here / "gate.sh", script, mode=0o755, durable=False)
+        write_atomic(here / "budget.sub", _text("budget.sub.j2", budget=plan.budget, **own), durable=False)
+    write_atomic(here / "gate.sh", _text("gate.sh.j2", **own), mode=0o755, durable=False)
     write_atomic(here / TUPLES_DAG, tuples_dag(plan, here, settings.load))
 
 
@@ -254,8 +248,8 @@ def tuples_dag(plan: Plan, here: Path, spread: LoadSettings) -> str:
     """The DAG of the submitted tuples, those that tell most first."""
     classes = plan.pool.classes
     submitted = load.most_telling_first([t for t in plan.tuples if t.submitted], classes)
-    template = _environment().get_template("tuples.dag.j2")
-    return template.render(
+    return _text(
+        "tuples.dag.j2",
         plan=plan,
         here=safe_path(here),
         tuples=submitted,
@@ -281,4 +275,4 @@ def transfer_inputs(
 
 def settings_template(**values: Any) -> str:
     """The text of a fresh sweep.toml."""
-    return _environment().get_template("sweep.toml.j2").render(**values)
+    return _text("sweep.toml.j2", **values)

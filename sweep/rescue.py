@@ -57,9 +57,11 @@ def _passed_over(here: Path) -> set[str]:
     The script after a first tuple always succeeds, and a closed gate passes over the others. Gates that were closed
     for a reason that does not hold any longer are opened.
     """
+    gated = set(re.findall(r"^SCRIPT (?:PRE|POST) (\S+)", (here / TUPLES_DAG).read_text(), re.M))
+    if not gated:
+        return set()
     outcomes = classify(here).tuples
     gate.reopen(here, outcomes)
-    gated = set(re.findall(r"^SCRIPT (?:PRE|POST) (\S+)", (here / TUPLES_DAG).read_text(), re.M))
     unknown = {node_name(o.id) for o in outcomes if o.submitted and o.verdict is Verdict.INCONCLUSIVE}
     return gated & unknown
 

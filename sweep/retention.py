@@ -11,8 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.errors import BadFileError, ResultsError
-from sweep.files import read_model
+from sweep.errors import ResultsError
+from sweep.files import read_if_usable
 from sweep.places import CHANGES, OUTCOMES, SETTINGS, sweeps_of
 from sweep.schema import Outcomes
 
@@ -86,10 +86,8 @@ def reduce(reduction: Reduction) -> None:
 
 def _ended(here: Path) -> bool:
     """Whether a sweep has outcomes of its end; those that cannot be read count as none."""
-    try:
-        return read_model(here / OUTCOMES, Outcomes, "sweep classify").state != "unfinished"
-    except BadFileError:
-        return False
+    outcomes = read_if_usable(here / OUTCOMES, Outcomes)
+    return outcomes is not None and outcomes.state != "unfinished"
 
 
 def _kept(path: Path) -> bool:

@@ -15,7 +15,8 @@ from sweep import alarm, condor, earlier, events, gate, notify, relook, sweeps
 from sweep.config import load_stored
 from sweep.diff import Diff
 from sweep.errors import BadFileError, SweepError
-from sweep.files import locked, read_model
+from sweep.files import locked
+from sweep.model import VersionTuple
 from sweep.places import EVENTS, PARENT_DAG, PLAN, SETTINGS
 from sweep.report import feed, files
 from sweep.schema import Outcomes, Plan
@@ -59,13 +60,15 @@ def gate_step(here: Path, tuple_id: str) -> bool:
         BadFileError: there is no usable plan, or it has no such tuple.
         ResultsError: the sweep's directory cannot be written.
     """
-    plan = read_model(here / PLAN, Plan, "sweep plan")
-    environments = {t.id: gate.environment_of(t) for t in plan.tuples}
-    if tuple_id not in environments:
+    try:
+        environment = VersionTuple.parse(tuple_id).environment
+    except ValueError as error:
+        raise BadFileError(f"{here / PLAN} has no tuple {tuple_id}") from error
+    alike = classify(here, only=environment).tuples
+    first = next((outcome for outcome in alike if outcome.id == tuple_id), None)
+    if first is None:
         raise BadFileError(f"{here / PLAN} has no tuple {tuple_id}")
-    alike = [id_ for id_, environment in environments.items() if environment == environments[tuple_id]]
-    found = classify(here, only=alike).tuples
-    return gate.close(here, next(o for o in found if o.id == tuple_id), found)
+    return gate.close(here, first, alike)
 
 
 def classify_step(here: Path, returned: int | None) -> Outcomes:

@@ -8,7 +8,7 @@ without a usable result a tuple is inconclusive.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,13 +22,12 @@ from sweep.finding import Case, Finding
 from sweep.funnel import funnel
 from sweep.installs import Installs
 from sweep.marks import Environments
-from sweep.model import Cause, GpuClass, Source, Verdict
+from sweep.model import Cause, EnvironmentKey, GpuClass, Source, Verdict
 from sweep.outliers import outliers, sentence
 from sweep.places import EVENTS, PLAN
 from sweep.results import Read, Unusable, read
 from sweep.schema import (
     Evidence,
-    Measure,
     Outcome,
     Outcomes,
     Payload,
@@ -37,7 +36,6 @@ from sweep.schema import (
     PoolEnd,
     ProbeResult,
     Spent,
-    StepRecord,
 )
 
 # How HTCondor words it when a job goes because its DAG goes; a single job removed by a person is an outcome.
@@ -46,7 +44,10 @@ _REMOVED_WITH_ITS_DAG = r"\bDAG\b|OtherJobRemoveRequirements"
 
 @dataclass(frozen=True)
 class _Judged:
-    """A tuple with its finding; the history, the deciding job and the testimony on its device where it had a job."""
+    """A tuple with its finding; the history, the deciding job and the testimony on its device where it had a job.
+
+    `result` is what the probe left, where that decided.
+    """
 
     planned: PlannedTuple
     finding: Finding
@@ -54,21 +55,20 @@ class _Judged:
     job: Job | None = None
     testimony: witness.Testimony = witness.SILENCE
     payload: Payload | None = None
-    speed: tuple[Measure, ...] = ()
-    steps: tuple[StepRecord, ...] = ()
+    result: ProbeResult | None = None
 
 
-def classify(here: Path, only: Collection[str] | None = None) -> Outcomes:
+def classify(here: Path, only: EnvironmentKey | None = None) -> Outcomes:
     """The outcomes of the sweep in directory `here`, as far as its files go. The same files give the same answer.
 
-    `only` are the ids of tuples that are looked at, and nothing else; None means all.
+    `only` is the environment whose tuples are looked at, and nothing else; None means all.
 
     Raises:
         BadFileError: there is no usable plan.
     """
     plan = read_model(here / PLAN, Plan, "sweep plan")
     if only is not None:
-        plan = plan.model_copy(update={"tuples": tuple(t for t in plan.tuples if t.id in only)})
+        plan = plan.model_copy(update={"tuples": tuple(t for t in plan.tuples if t.environment == only)})
     log = events.read(here / EVENTS)
     end, end_notes = relook.stored(here)
     environments = {(e.framework, e.version, e.cuda): e for e in plan.environments}
@@ -165,9 +165,7 @@ def _with_job(
         return _Judged(planned, finding, history, job)
     testimony = witness.hear(planned, gpu, job.attempts[-1] if job.attempts else None, result.result)
     finding = _on_its_device(case, result.result, testimony)
-    return _Judged(
-        planned, finding, history, job, testimony, speed=tuple(result.result.speed), steps=tuple(result.result.steps)
-    )
+    return _Judged(planned, finding, history, job, testimony, result=result.result)
 
 
 def _deciding_job(history: History, result: ProbeResult | Unusable) -> Job:
@@ -204,7 +202,7 @@ def _in_view_of_all(each: _Judged, installs: Installs, end: PoolEnd | None, envi
 def _lock(environments: Environments, planned: PlannedTuple) -> str:
     """What tells locks apart: the digest, or the environment where the plan has none."""
     environment = environments.get((planned.framework, planned.version, planned.cuda))
-    return (environment.lock_sha256 if environment else None) or planned.id.partition("-sm")[0]
+    return (environment.lock_sha256 if environment else None) or planned.environment.id
 
 
 def _outcome(each: _Judged, plan: Plan, environments: Environments, now: int) -> Outcome:
@@ -225,16 +223,16 @@ def _outcome(each: _Judged, plan: Plan, environments: Environments, now: int) ->
         lock_sha256=environment.lock_sha256 if environment else None,
         source=plan.sources.get(planned.framework, Source.CONDA),
         payload=each.payload,
-        install_seconds=_seconds(each.steps, "install"),
-        probe_seconds=_seconds(each.steps, "probe", "speed"),
-        speed=each.speed if finding.cause.verdict is Verdict.WORKS else (),
+        install_seconds=_seconds(each.result, "install"),
+        probe_seconds=_seconds(each.result, "probe", "speed"),
+        speed=tuple(each.result.speed) if each.result and finding.cause.verdict is Verdict.WORKS else (),
         **(_whereabouts(each.history.attempts, each.job, each.testimony, now) if each.history and each.job else {}),
     )
 
 
-def _seconds(steps: Sequence[StepRecord], *names: str) -> float | None:
+def _seconds(result: ProbeResult | None, *names: str) -> float | None:
     """How long the named steps of a job took together; None where none of them is recorded."""
-    found = [step.seconds for step in steps if step.name in names]
+    found = [step.seconds for step in (result.steps if result else ()) if step.name in names]
     return round(sum(found), 3) if found else None
 
 

@@ -14,7 +14,7 @@ from sweep.cuda import DriverPolicy, in_order, takers, version_key
 from sweep.errors import SettingsError
 from sweep.facts import Facts
 from sweep.facts.tables import branch_of
-from sweep.model import Cause, GpuClass, Verdict, VersionTuple
+from sweep.model import Cause, GpuClass, Verdict, VersionTuple, sm
 from sweep.schema import Outcome, Outcomes
 
 # What a newer driver can cure: no slot's driver took the job, or the framework found it too old.
@@ -145,7 +145,7 @@ class _Fate:
 
 def _fate(gpu: GpuClass, change: Change, retired: set[GpuClass], facts: Facts) -> _Fate:
     if gpu in retired:
-        return _Fate(gpu, f"{gpu.device} (sm{gpu.capability.replace('.', '')}) is retired")
+        return _Fate(gpu, f"{gpu.device} ({sm(gpu.capability)}) is retired")
     if change.driver is None or not _older(gpu, change.driver):
         return _Fate(gpu)
     row = facts.driver_drops(change.driver, gpu.capability)

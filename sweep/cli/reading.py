@@ -8,7 +8,7 @@ import click
 
 from sweep.cli.common import DIRECTORY, directory_of, say
 from sweep.cli.group import cli
-from sweep.places import OUTCOMES, PLAN, SETTINGS
+from sweep.places import PLAN, SETTINGS
 
 
 @cli.command()
@@ -93,20 +93,19 @@ def advise(
     """Which version of a framework to take, on which GPUs it runs, and what to write into a submit file."""
     import json
 
-    from sweep import config
+    from sweep import config, earlier
     from sweep.advise import advise as advice_on
     from sweep.advise import within_settings
     from sweep.files import read_model
     from sweep.report import advice as shown
-    from sweep.schema import Outcomes, Plan
+    from sweep.schema import Plan
     from sweep.sites import load_site
 
     here = directory_of(context, directory)
     site = load_site(site_name)
-    outcomes = read_model(here / OUTCOMES, Outcomes, "sweep classify")
     plan = read_model(here / PLAN, Plan, "sweep plan")
     settings = config.load_stored(here / SETTINGS)
-    outcomes = within_settings(outcomes, settings.gpus)
+    outcomes = within_settings(earlier.read(here), settings.gpus)
     advice = advice_on(outcomes, plan.environments, framework, gpu=gpu, python=python)
     about = shown.Context(here, outcomes, settings, site)
     if as_json:
@@ -131,18 +130,16 @@ def what_if_command(
     as_json: bool,
 ) -> None:
     """Which working tuples, and how many devices, a change of the pool would cost."""
-    from sweep import config
+    from sweep import config, earlier
     from sweep.advise import within_settings
     from sweep.facts import load_facts
-    from sweep.files import read_model
     from sweep.report import whatif as shown
-    from sweep.schema import Outcomes
     from sweep.whatif import Change, what_if
 
     here = directory_of(context, directory)
     settings = config.load_stored(here / SETTINGS)
     facts = load_facts(settings.rules.facts)
-    outcomes = within_settings(read_model(here / OUTCOMES, Outcomes, "sweep classify"), settings.gpus)
+    outcomes = within_settings(earlier.read(here), settings.gpus)
     change = Change(driver, drop_cuda, retire)
     forecast = what_if(outcomes, change, facts)
     click.echo(

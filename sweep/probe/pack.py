@@ -10,6 +10,7 @@ from pathlib import Path
 from sweep import causes
 from sweep.causes import CauseRule, CrashRule
 from sweep.model import Cause
+from sweep.probe.driver.blame import RULES
 
 DRIVER = "driver.pyz"
 PACKAGE = "sweep_driver"  # its name inside the archive: no package of a framework's environment is called that
@@ -26,7 +27,7 @@ def driver_archive() -> bytes:
     parts = {"__main__.py": _MAIN.encode()}
     for path in (Path(__file__).parent / "driver").glob("*.py"):
         parts[f"{PACKAGE}/{path.name}"] = path.read_bytes()
-    parts[f"{PACKAGE}/blame.json"] = _blame()
+    parts[f"{PACKAGE}/{RULES}"] = _blame()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in sorted(parts.items()):

@@ -12,7 +12,7 @@ from sweep.config import load_stored
 from sweep.cuda import driver_floor
 from sweep.errors import SweepError
 from sweep.files import read_model
-from sweep.model import GpuClass
+from sweep.model import GpuClass, sm
 from sweep.places import PLAN, SETTINGS
 from sweep.render import submit_value
 from sweep.report import table
@@ -116,7 +116,7 @@ def gpu_names(classes: Sequence[GpuClass]) -> list[str]:
     for gpu in classes:
         name = gpu.device, gpu.capability
         counts[name] = counts.get(name, 0) + gpu.devices
-    return [f"{device} ×{n} (sm{cap.replace('.', '')})" for (device, cap), n in counts.items()]
+    return [f"{device} ×{n} ({sm(cap)})" for (device, cap), n in counts.items()]
 
 
 def for_page(here: Path, outcomes: Outcomes) -> list[dict[str, Any]]:

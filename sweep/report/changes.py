@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sweep.diff import VERDICTS_DIFFER, Change, Diff, Kind, Side
 from sweep.likely import likely
-from sweep.model import Cause, Verdict
+from sweep.model import Cause, Verdict, sm
 from sweep.report import table
 from sweep.schema import Outcome, Outcomes
 
@@ -112,10 +112,10 @@ def groups(diff: Diff) -> list[Group]:
 def _whole(change: Change) -> str:
     """What came or went with a tuple: its GPUs, its version, its runtime, or its environment alone."""
     if change.axis in ("capability", "gpu"):
-        return " ".join(filter(None, (f"sm{change.capability.replace('.', '')}", change.gpu)))
+        return " ".join(filter(None, (sm(change.capability), change.gpu)))
     if change.axis == "version":
         return f"{change.framework} {change.version}"
-    return f"{change.framework} CUDA {change.cuda}" if change.axis == "cuda" else change.id.partition("-sm")[0]
+    return f"{change.framework} CUDA {change.cuda}" if change.axis == "cuda" else change.environment.id
 
 
 def _working(changes: list[Change]) -> int:

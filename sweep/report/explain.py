@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sweep import earlier
 from sweep.audit import tells
 from sweep.candidates import find
 from sweep.files import read_model
-from sweep.model import VersionTuple
 from sweep.places import OUTCOMES, PLAN
 from sweep.report import history
 from sweep.rules import Rule
-from sweep.schema import EnvironmentState, Outcome, Outcomes, Plan, PlannedEnvironment, PlannedTuple
+from sweep.schema import EnvironmentState, Outcome, Plan, PlannedEnvironment, PlannedTuple
 
 
 def story(here: Path, tuple_id: str, rules: Sequence[Rule]) -> str:
@@ -24,10 +24,10 @@ def story(here: Path, tuple_id: str, rules: Sequence[Rule]) -> str:
     """
     plan = read_model(here / PLAN, Plan, "sweep plan")
     planned = find(plan, tuple_id)
-    environment = next((e for e in plan.environments if e.id == VersionTuple.parse(tuple_id).environment.id), None)
+    environment = next((e for e in plan.environments if e.id == planned.environment.id), None)
     outcome = None
     if (here / OUTCOMES).is_file():
-        outcomes = read_model(here / OUTCOMES, Outcomes, "sweep classify")
+        outcomes = earlier.read(here)
         outcome = next((o for o in outcomes.tuples if o.id == tuple_id), None)
     by_id = {rule.id: rule for rule in rules}
     parts = [

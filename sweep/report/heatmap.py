@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from sweep.cuda import version_key
-from sweep.model import Cause, GpuClass
+from sweep.model import Cause, GpuClass, sm
 from sweep.report import table
 from sweep.schema import Outcome, Outcomes
 
@@ -103,7 +103,7 @@ def _row(
         name = c.device.removesuffix(SIMULATED) + driver
         models[name] = models.get(name, 0) + c.devices
     return Row(
-        f"sm{capability.replace('.', '')}",
+        sm(capability),
         sum(models.values()),
         tuple(f"{name} ×{count}" if len(models) > 1 else name for name, count in models.items()),
         tuple(cells.get((c.cuda, c.version, place)) for c in columns),

@@ -41,7 +41,7 @@ def _failed(outcome: Outcome) -> bool:
 
 
 def _case(outcome: Outcome) -> Xml.Element:
-    environment = outcome.id.partition("-sm")[0]
+    environment = outcome.environment.id
     seconds = f"{outcome.run_seconds or 0:.1f}"
     case = Xml.Element("testcase", classname=environment, name=outcome.id, time=seconds)
     if not (_skipped(outcome) or _failed(outcome)):

@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from sweep import timings
 from sweep.funnel import origin
+from sweep.model import sm
 from sweep.rules import Rule
 from sweep.schema import Estimate, Plan, PlannedTuple
 
@@ -62,9 +63,7 @@ def _cost(cost: Estimate) -> Iterator[str]:
         f"estimate: {cost.gpu_hours:.1f} GPU-hours ({cost.basis}), {cost.downloads / 1e9:.1f} GB downloaded by jobs "
         "without a cache"
     )
-    rows = [
-        [c.label, f"sm{c.capability.replace('.', '')}", c.devices, c.jobs, f"{c.gpu_hours:.2f}"] for c in cost.classes
-    ]
+    rows = [[c.label, sm(c.capability), c.devices, c.jobs, f"{c.gpu_hours:.2f}"] for c in cost.classes]
     table = tabulate(rows, headers=["GPU class", "capability", "devices", "jobs that may land there", "GPU-hours"])
     yield from (f"  {line}" for line in table.splitlines())
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sweep import audit
 from sweep.cuda import version_key
-from sweep.model import Cause, GpuClass, Source, Verdict
+from sweep.model import Cause, GpuClass, Source, Verdict, sm
 from sweep.report import columns, speed
 from sweep.schema import Evidence, Outcome, Outcomes, Payload
 
@@ -155,7 +155,7 @@ def column_title(place: str, classes: tuple[GpuClass, ...]) -> str:
     """`sm80 ×5`: the capability, the GPU class where each is a column, and how many devices of it the pool has."""
     capability, _, gpu = place.partition(" ")
     devices = sum(c.devices for c in classes if c.capability == capability and gpu in ("", c.label))
-    return " ".join(filter(None, (f"sm{capability.replace('.', '')}", gpu, f"×{devices}")))
+    return " ".join(filter(None, (sm(capability), gpu, f"×{devices}")))
 
 
 def where(evidence: Evidence) -> str:

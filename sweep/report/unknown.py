@@ -11,12 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep import causes
-from sweep.files import read_model
+from sweep import causes, earlier
 from sweep.model import Cause, Rung, Verdict, visible
-from sweep.places import OUTCOMES
 from sweep.results import Unusable, read_result
-from sweep.schema import Outcome, Outcomes, ProbeResult, RungOutcome
+from sweep.schema import Outcome, ProbeResult, RungOutcome
 
 # Where the words stand that no rule reads: the wrapper's step `probe`, and jobs without a usable result.
 _BESIDE_THE_RULES = ("probe", "job")
@@ -94,7 +92,7 @@ def unknown(here: Path) -> list[UnknownText]:
     Raises:
         BadFileError: the sweep has not been classified.
     """
-    outcomes = read_model(here / OUTCOMES, Outcomes, "sweep classify")
+    outcomes = earlier.read(here)
     groups: dict[tuple[str, ...], list[UnknownText]] = defaultdict(list)
     for outcome in outcomes.tuples:
         if _wants_a_rule(outcome) and (found := _text_of(here, outcome)) is not None:

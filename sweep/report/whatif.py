@@ -72,7 +72,7 @@ def _grouped(losses: list[Loss]) -> Iterator[str]:
     """Losses with the same reason under it, an environment on each line."""
     whys: dict[str, dict[str, list[Loss]]] = {}
     for loss in losses:
-        environment = loss.outcome.id.rpartition("-sm")[0]
+        environment = loss.outcome.environment.id
         whys.setdefault(loss.why, {}).setdefault(environment, []).append(loss)
     for why, environments in whys.items():
         yield f"  {why}"

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sweep.model import (
     Capability,
+    EnvironmentKey,
     Frozen,
     Label,
     Name,
@@ -32,6 +33,11 @@ class OfTuple(Frozen):
     cuda: Runtime
     capability: Capability
     gpu: Label | None = None
+
+    @property
+    def environment(self) -> EnvironmentKey:
+        """The environment that this tuple shares with the same versions on other GPUs."""
+        return EnvironmentKey(framework=self.framework, version=self.version, cuda=self.cuda)
 
     @model_validator(mode="after")
     def _named_by_its_parts(self) -> Self:
