@@ -212,14 +212,18 @@ def job_ad(submit_text: str) -> Any:
     return ad
 
 
-def remove_waiting(log: Path, reason: str) -> None:
+def remove_waiting(log: Path, reason: str, capability: str | None = None) -> None:
     """Remove the jobs that write to an event log and wait for a slot; those that run go on.
+
+    With a capability only the jobs of its tuples.
 
     Raises:
         PoolError: the schedd does not answer.
     """
     htcondor2 = _bindings()
     constraint = f"JobStatus == {_IDLE} && SweepTuple =!= undefined && UserLog == {quoted(str(log))}"
+    if capability is not None:
+        constraint += f" && SweepCapability == {quoted(capability)}"
     try:
         htcondor2.Schedd().act(htcondor2.JobAction.Remove, constraint, reason=reason)
     except Exception as error:

@@ -35,7 +35,8 @@ def never_logged(plan: Plan, log: EventLog, spent: Spent | None) -> Finding:
 
 
 def _gone(spent: Spent) -> str:
-    return f"the sweep's budget of {spent.budget:g} GPU-hours was spent"
+    whose = f"capability {spent.capability}'s" if spent.capability else "the sweep's"
+    return f"{whose} budget of {spent.budget:g} GPU-hours was spent"
 
 
 def without_verdict(case: Case) -> Finding | None:
@@ -77,7 +78,7 @@ def _removed(case: Case) -> Finding:
     if kind in ("never-matched", "idle-again"):
         return _idle_again(case)
     if kind == "over-budget":
-        reason = f"the sweep's budget of GPU-hours was spent after the job had waited {waited} s"
+        reason = f"a budget of GPU-hours was spent after the job had waited {waited} s"
         return Finding(Cause.OVER_BUDGET, reason, logged, kind)
     if kind == "run-limit":
         reason = f"the job ran past {plan.run_limit} s and was removed with its result"

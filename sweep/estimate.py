@@ -7,11 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from sweep import load
 from sweep.cuda import DriverPolicy, takers
 from sweep.files import read_if_usable
-from sweep.model import GpuClass, VersionTuple
+from sweep.model import GpuClass, VersionTuple, sm
 from sweep.places import OUTCOMES, sweeps_of
 from sweep.schema import ClassShare, Estimate, Outcomes, PlannedEnvironment, PlannedTuple
+from sweep.settings import LoadSettings
 
 # GPU time of one job where no earlier sweep tells: a few gigabytes to install, then a probe of a minute.
 ASSUMED_SECONDS = 600.0
@@ -32,13 +34,18 @@ def estimate(
     environments: Mapping[str, PlannedEnvironment],
     classes: Sequence[GpuClass],
     policy: DriverPolicy,
+    spread: LoadSettings,
     earlier: Outcomes | None,
 ) -> Estimate:
-    """The cost of the submitted tuples. A job's time is the median of its framework's jobs in an earlier sweep."""
+    """The cost of the submitted tuples; `classes` are those that jobs may run on.
+
+    A job's time is the median of its framework's jobs in an earlier sweep.
+    """
     jobs = [t for t in tuples if t.submitted]
     medians = _medians(earlier) if earlier else {}
     overall = statistics.median(medians.values()) if medians else ASSUMED_SECONDS
     seconds = {t.id: medians.get(t.framework, overall) for t in jobs}
+    categories = load.categories(jobs, classes, spread)
     return Estimate(
         jobs=len(jobs),
         gpu_hours=round(sum(seconds.values()) / 3600, 2),
@@ -49,6 +56,8 @@ def estimate(
         ),
         downloads=sum(environments[t.environment.id].size for t in jobs),
         classes=_shares(jobs, seconds, classes, policy),
+        at_once={c.gpu or sm(c.capability): c.limit for c in categories.values()},
+        hours=round(load.hours_at_least(seconds, categories), 2),
     )
 
 

@@ -7,7 +7,7 @@ limits are DAGMan's categories; nothing here schedules.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.version import Version
@@ -15,14 +15,21 @@ from packaging.version import Version
 from sweep.cuda import version_key
 from sweep.model import GpuClass
 from sweep.schema import PlannedTuple
+from sweep.settings import LoadSettings
 
 
 @dataclass(frozen=True)
 class Category:
-    """Jobs that ask for the same devices: a name that DAGMan takes, and how many of them may be in the queue."""
+    """Jobs that ask for the same devices, of a capability or a GPU class of it: so many may be in the queue."""
 
-    name: str
+    capability: str
+    gpu: str | None
     limit: int
+
+    @property
+    def name(self) -> str:
+        """A name that DAGMan takes."""
+        return f"sm{self.capability}{f'_{self.gpu}' if self.gpu else ''}".replace(".", "_")
 
 
 def most_telling_first(tuples: Sequence[PlannedTuple], classes: Sequence[GpuClass]) -> list[PlannedTuple]:
@@ -65,21 +72,56 @@ def _ranks(tuples: Sequence[PlannedTuple]) -> dict[tuple[str, str, str], int]:
     return ranks
 
 
-def categories(tuples: Sequence[PlannedTuple], classes: Sequence[GpuClass], share: float) -> Mapping[str, Category]:
+def categories(
+    tuples: Sequence[PlannedTuple], classes: Sequence[GpuClass], settings: LoadSettings
+) -> Mapping[str, Category]:
     """By tuple id, the category that it is in: that of its capability, or of its GPU class where each is tested.
 
-    `share` is the part of the devices that the sweep may have at once; one job at least is let through. A job that
-    waits counts too, so that no more are waiting than may run. Nothing is limited with a share of 1.
+    `classes` are those that jobs may run on. A job that waits counts too, so that no more are waiting than may run.
     """
-    if share >= 1:
-        return {}
-    devices = _devices(classes)
     found = {}
     for tuple_ in tuples:
-        capability, gpu = _wanted(tuple_)
-        name = f"sm{capability}{f'_{gpu}' if gpu else ''}".replace(".", "_")
-        found[tuple_.id] = Category(name, max(1, math.floor(share * devices.get((capability, gpu), 0))))
+        capability, gpu = wanted = _wanted(tuple_)
+        devices = [c.devices for c in classes if wanted in _asks(c)]
+        found[tuple_.id] = Category(capability, gpu, _at_once(devices, settings))
     return found
+
+
+def one_by_one(
+    tuples: Sequence[PlannedTuple], categories: Mapping[str, Category], capabilities: Collection[str]
+) -> list[tuple[str, str]]:
+    """Pairs of tuple ids, of which the second does not come before the first is over.
+
+    They make chains of the tuples of some capabilities, as many for a category as may run at once. DAGMan looks at a
+    node whose turn is long to come as soon as nothing is before it; in a chain that is when a job is over, and not
+    earlier.
+    """
+    by_category: dict[Category, list[str]] = {}
+    for tuple_ in tuples:
+        if tuple_.capability in capabilities:
+            by_category.setdefault(categories[tuple_.id], []).append(tuple_.id)
+    return [pair for category, ids in by_category.items() for pair in zip(ids, ids[category.limit :], strict=False)]
+
+
+def hours_at_least(seconds: Mapping[str, float], categories: Mapping[str, Category]) -> float:
+    """How long the tuples take that have so many seconds each, by id: the longest of the categories."""
+    whole: dict[Category, float] = {}
+    for id_, each in seconds.items():
+        whole[categories[id_]] = whole.get(categories[id_], 0.0) + each
+    return max((each / category.limit for category, each in whole.items()), default=0.0) / 3600
+
+
+def _at_once(devices: Sequence[int], settings: LoadSettings) -> int:
+    """How many jobs may run at once on GPU classes with so many devices each; nobody knows on which they land."""
+    most = _part(sum(devices), settings.share)
+    if settings.share_of == "gpu-class":
+        # A class whose share is all that it has, such as a single device, cannot be asked for more.
+        most = min([most, *(part for d in devices if (part := _part(d, settings.share)) < d)])
+    return most
+
+
+def _part(devices: int, share: float) -> int:
+    return max(1, math.floor(share * devices))
 
 
 def _wanted(tuple_: PlannedTuple) -> tuple[str, str | None]:
@@ -90,6 +132,11 @@ def _devices(classes: Sequence[GpuClass]) -> dict[tuple[str, str | None], int]:
     """Devices by what a tuple may ask for: a capability, or a GPU class of it."""
     found: dict[tuple[str, str | None], int] = {}
     for gpu in classes:
-        for wanted in ((gpu.capability, None), (gpu.capability, gpu.label)):
+        for wanted in _asks(gpu):
             found[wanted] = found.get(wanted, 0) + gpu.devices
     return found
+
+
+def _asks(gpu: GpuClass) -> tuple[tuple[str, str | None], ...]:
+    """What a tuple may ask for to land on a GPU class."""
+    return (gpu.capability, None), (gpu.capability, gpu.label)

@@ -34,6 +34,11 @@ def sweeps_of(results: Path) -> list[Path]:
     return sorted((path for path in found if _SWEEP.fullmatch(path.name) and not path.is_symlink()), reverse=True)
 
 
+def spent_of(capability: str | None) -> str:
+    """The file that says that a budget is gone: that of a capability, or of the whole sweep."""
+    return f"spent-{capability}.json" if capability else SPENT
+
+
 def _resource(name: str) -> Path:
     installed = PACKAGE / "_data" / name
     return installed if installed.is_dir() else PACKAGE.parent / name

@@ -118,7 +118,7 @@ def make_plan(here: Path, say: Say) -> Plan:
         installers = _installers(used, settings, channels, index, here)
     with watch.stage("estimate"):
         earlier = earlier_sweep(here.parent, simulated=snapshot.simulated)
-        cost = estimate(planned, environments, able, settings.cuda.driver_policy, earlier)
+        cost = estimate(planned, environments, able, settings.cuda.driver_policy, settings.load, earlier)
     with watch.stage("hash"):
         seen = sources.snapshots(offers, channels)
     plan = Plan(
@@ -128,6 +128,7 @@ def make_plan(here: Path, say: Say) -> Plan:
         queue_limit=settings.limits.queue,
         run_limit=settings.limits.run,
         budget=settings.load.gpu_hours,
+        budgets=settings.load.gpu_hours_of,
         driver_policy=settings.cuda.driver_policy,
         simulated=snapshot.simulated,
         pool=snapshot,

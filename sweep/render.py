@@ -26,7 +26,7 @@ from sweep.model import GpuClass, Source, VersionTuple
 from sweep.places import PARENT_DAG, TUPLES_DAG
 from sweep.probe.pack import DRIVER, driver_archive
 from sweep.schema import Plan
-from sweep.settings import ImageSettings, LoadSettings, Settings
+from sweep.settings import ImageSettings, Settings
 
 # DAGMan cannot quote a script's path, and submit files give meaning to commas, quotes and dollars.
 _SAFE_PATH = re.compile(r"/[A-Za-z0-9_./=@%:~^+-]+")
@@ -35,6 +35,7 @@ _SAFE_PATH = re.compile(r"/[A-Za-z0-9_./=@%:~^+-]+")
 # The job's script, one for each source of environments.
 SCRIPTS = {Source.CONDA: "job.sh", Source.PIP: "job-pip.sh", Source.CONTAINER: "job-container.sh"}
 
+DAGMAN_CONFIG = "dagman.config"  # what the tuples' DAG is told beside HTCondor's own configuration
 _PLANNING_LIMIT = 86400  # seconds, for planning and the closing steps together
 # What HTCondor calls the machines of a conda platform.
 _ARCHITECTURES = {"linux-64": "X86_64", "linux-aarch64": "aarch64"}
@@ -238,23 +239,28 @@ def write_tuples(plan: Plan, settings: Settings, here: Path, installers: Mapping
         write_atomic(directory / "job.sub", text, durable=False)
     os.sync()  # once for all of them: syncing ten thousand files one by one takes minutes on a spinning disk
     own = {"here": safe_path(here), "python": safe_path(Path(sys.executable))}
-    if plan.budget is not None:
-        write_atomic(here / "budget.sub", _text("budget.sub.j2", budget=plan.budget, **own), durable=False)
+    if plan.budget is not None or plan.budgets:
+        write_atomic(here / "budget.sub", _text("budget.sub.j2", **own), durable=False)
     write_atomic(here / "gate.sh", _text("gate.sh.j2", **own), mode=0o755, durable=False)
-    write_atomic(here / TUPLES_DAG, tuples_dag(plan, here, settings.load))
+    if settings.load.idle is not None:
+        write_atomic(here / DAGMAN_CONFIG, f"DAGMAN_MAX_JOBS_IDLE = {settings.load.idle}\n", durable=False)
+    write_atomic(here / TUPLES_DAG, tuples_dag(plan, here, settings))
 
 
-def tuples_dag(plan: Plan, here: Path, spread: LoadSettings) -> str:
+def tuples_dag(plan: Plan, here: Path, settings: Settings) -> str:
     """The DAG of the submitted tuples, those that tell most first."""
-    classes = plan.pool.classes
+    classes = usable(plan.pool.classes, settings.gpus)
     submitted = load.most_telling_first([t for t in plan.tuples if t.submitted], classes)
+    categories = load.categories(submitted, classes, settings.load)
     return _text(
         "tuples.dag.j2",
         plan=plan,
         here=safe_path(here),
         tuples=submitted,
-        categories=load.categories(submitted, classes, spread.share),
-        gates=gate.first_of_each(submitted) if spread.gate else {},
+        config=DAGMAN_CONFIG if settings.load.idle is not None else "",
+        categories=categories if settings.load.share < 1 else {},
+        gates=gate.first_of_each(submitted) if settings.load.gate else {},
+        chains=load.one_by_one(submitted, categories, plan.budgets),
         deadline=int(plan.deadline.timestamp()),
     )
 

@@ -8,7 +8,7 @@ without a usable result a tuple is inconclusive.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,10 +138,10 @@ def _state(
 # --------------------------------------------------------------------------- one tuple
 
 
-def _without_job(plan: Plan, planned: PlannedTuple, log: EventLog, spent: Spent | None) -> Finding:
+def _without_job(plan: Plan, planned: PlannedTuple, log: EventLog, spent: Mapping[str | None, Spent]) -> Finding:
     """What planning settled, or why a tuple that was to be tested never was."""
     if planned.cause is None:
-        return endings.never_logged(plan, log, spent)
+        return endings.never_logged(plan, log, spent.get(planned.capability) or spent.get(None))
     evidence = Evidence(file=planned.evidence, excerpt=planned.reason)
     return Finding(planned.cause, planned.reason, evidence, planned.rule)
 

@@ -34,7 +34,7 @@ def overview(plan: Plan) -> Iterator[str]:
     yield from _environments(plan)
     if plan.estimate is not None:
         yield from _cost(plan.estimate)
-        yield from _against_budget(plan.estimate, plan.budget)
+        yield from _against_budgets(plan.estimate, plan)
     yield from (f"note: {note}" for note in plan.notes)
 
 
@@ -47,15 +47,14 @@ def _environments(plan: Plan) -> Iterator[str]:
             yield f"        {environment.id} has the same lock as {environment.same_as}"
 
 
-def _against_budget(cost: Estimate, budget: float | None) -> Iterator[str]:
-    if budget is None:
-        return
-    part = (
-        "all of it"
-        if cost.gpu_hours <= budget
-        else f"about {budget / cost.gpu_hours:.0%} of it, the most telling first"
-    )
-    yield f"budget: {budget:g} GPU-hours, enough for {part}"
+def _against_budgets(cost: Estimate, plan: Plan) -> Iterator[str]:
+    asked = [("budget", plan.budget, cost.gpu_hours)] if plan.budget is not None else []
+    for capability, budget in plan.budgets.items():
+        hours = sum(c.gpu_hours for c in cost.classes if c.capability == capability)
+        asked.append((f"budget of {sm(capability)}", budget, hours))
+    for name, budget, hours in asked:
+        part = "all of it" if hours <= budget else f"about {budget / hours:.0%} of it, the most telling first"
+        yield f"{name}: {budget:g} GPU-hours, enough for {part}"
 
 
 def _cost(cost: Estimate) -> Iterator[str]:
@@ -66,6 +65,10 @@ def _cost(cost: Estimate) -> Iterator[str]:
     rows = [[c.label, sm(c.capability), c.devices, c.jobs, f"{c.gpu_hours:.2f}"] for c in cost.classes]
     table = tabulate(rows, headers=["GPU class", "capability", "devices", "jobs that may land there", "GPU-hours"])
     yield from (f"  {line}" for line in table.splitlines())
+    if cost.at_once:
+        yield f"at once: {', '.join(f'{limit} on {name}' for name, limit in cost.at_once.items())} (load.share)"
+    if cost.hours:
+        yield f"takes {cost.hours:.1f} h at least, if these are always free"
 
 
 def listing(plan: Plan) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, ConfigDict, Field
 
 from sweep.cuda import DriverPolicy
 from sweep.model import (
+    Capability,
     Cause,
     Frozen,
     Inside,
@@ -196,11 +197,12 @@ class PoolEnd(Frozen):
 
 
 class Spent(Frozen):
-    """spent.json: the moment (UTC) at which a sweep's budget was gone, in GPU-hours."""
+    """spent.json: the moment (UTC) at which a budget in GPU-hours was gone; spent-C.json that of a capability."""
 
     schema_: Literal["sweep.spent/1"] = Field(default="sweep.spent/1", alias="schema")
     taken: AwareDatetime
     budget: Amount
     spent: Amount
+    capability: Capability | None = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

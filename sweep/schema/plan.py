@@ -143,22 +143,28 @@ class ClassShare(Frozen):
 
 
 class Estimate(Frozen):
-    """What the sweep will cost; `basis` says where the time of a job comes from, `downloads` is in bytes."""
+    """What the sweep will cost; `basis` says where the time of a job comes from, `downloads` is in bytes.
+
+    `at_once` is how many jobs of a capability, or of a GPU class where each is tested, may be in the queue; `hours`
+    what the sweep takes at least because of that, were the devices always free.
+    """
 
     jobs: int
     gpu_hours: Amount
     basis: Shown
     downloads: int
     classes: tuple[ClassShare, ...]
+    at_once: dict[Shown, int] = Field(default={})
+    hours: Amount | None = None
 
 
 class Plan(Frozen):
     """plan.json: everything decided before a job is submitted, with the reason for each decision.
 
     Times are UTC; `queue_limit` and `run_limit` are seconds; `deadline` is the moment at which whatever is left of
-    the sweep is removed; `budget` is in GPU-hours. `timings` are the seconds that each stage of planning took.
-    `rules_sha256` tells rule sets apart: the tables of facts, and which rules spoke. `sources` says by framework
-    where its environments come from; conda where it says nothing.
+    the sweep is removed; `budget` is in GPU-hours, and so are `budgets` by capability. `timings` are the seconds that
+    each stage of planning took. `rules_sha256` tells rule sets apart: the tables of facts, and which rules spoke.
+    `sources` says by framework where its environments come from; conda where it says nothing.
     """
 
     schema_: Literal["sweep.plan/1"] = Field(default="sweep.plan/1", alias="schema")
@@ -168,6 +174,7 @@ class Plan(Frozen):
     queue_limit: int
     run_limit: int
     budget: Amount | None = None
+    budgets: dict[Capability, Amount] = Field(default={})
     driver_policy: DriverPolicy
     simulated: bool
     pool: Pool

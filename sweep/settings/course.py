@@ -14,6 +14,7 @@ from sweep.fields import (
     Switch,
     Table,
 )
+from sweep.model import Capability
 
 
 class LimitSettings(Table):
@@ -49,18 +50,26 @@ class LimitSettings(Table):
         return min(self.run // 10, 360)
 
 
+GpuHours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class LoadSettings(Table):
     """How much of the pool the sweep may take.
 
-    `share` is the part of the devices of each capability that it may have at once, waiting jobs counted in; one job
-    at least. `priority` is HTCondor's job priority, which orders the jobs of one user. `gpu_hours` is a budget: when
-    it is spent nothing more is started. With `gate` one tuple of each environment goes first, and what it proves of
-    the environment is not run again.
+    `share` is the part of the devices that it may have at once, waiting jobs counted in; one job at least.
+    `share_of` is what that is a part of: of each GPU class, so that no class gives more even if all jobs of a
+    capability land on it, or of the capability as a whole. `idle` is how many jobs may wait at once in all; None
+    leaves it to HTCondor. `priority` is HTCondor's job priority, which orders the jobs of one user. `gpu_hours` is a
+    budget: when it is spent nothing more is started; `gpu_hours_of` are such budgets by capability. With `gate` one
+    tuple of each environment goes first, and what it proves of the environment is not run again.
     """
 
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    share_of: Literal["gpu-class", "capability"] = "gpu-class"
+    idle: Annotated[int, Field(ge=1, strict=True)] | None = None
     priority: Annotated[int, Field(ge=-(2**31), lt=2**31, strict=True)] = -10
-    gpu_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    gpu_hours: GpuHours | None = None
+    gpu_hours_of: dict[Capability, GpuHours] = Field(default={})
     gate: Switch = True
 
 

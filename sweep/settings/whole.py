@@ -18,6 +18,7 @@ from sweep.settings.course import LimitSettings, LoadSettings, NotifySettings, R
 from sweep.settings.machines import CudaSettings, GpuSettings, NodeSettings, PoolSettings, ResourceSettings
 from sweep.settings.sources import CondaSettings, FrameworkSettings, PayloadSettings, PipSettings
 from sweep.settings.space import RuleSettings, SpaceSettings
+from sweep.sites import job_length
 
 # Submit commands that the sweep writes itself: a site value would silently change what is tested or how it ends.
 OWNED_COMMANDS = frozenset(
@@ -97,7 +98,10 @@ class Settings(Table):
 
     @field_validator("submit")
     @classmethod
-    def _site_commands(cls, commands: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+    def _site_commands(
+        cls, commands: dict[str, str | int | float | bool], info: ValidationInfo
+    ) -> dict[str, str | int | float | bool]:
+        limits = info.data.get("limits")
         for name, value in commands.items():
             if not re.fullmatch(r"(\+|My\.)?[A-Za-z_][A-Za-z0-9_]*", name, flags=re.IGNORECASE):
                 raise ValueError(f"{name!r} is not the name of a submit command or +Attribute")
@@ -111,4 +115,10 @@ class Settings(Table):
                     plain_line(value)
             except ValueError as error:
                 raise ValueError(f"{name} = {value!r}: {error}") from None
+            asked = job_length(re.sub(r"^(\+|My\.)", "", name, flags=re.IGNORECASE), value)
+            if asked and limits and limits.run > asked[1].hours * 3600:
+                raise ValueError(
+                    f"{name} = {value!r}: {asked[0].title} ends such a job after {asked[1].hours} h, and limits.run "
+                    f"is {limits.run / 3600:g} h: the job would lose its result; shorten it, or ask for longer jobs"
+                )
         return commands

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +20,24 @@ from sweep.sandbox.pool import SandboxPool
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from test_advise import gpu, outcome, sweep_of
 
-VERSIONS = ("2.4", "2.5", "2.8", "2.10")
+VERSIONS = ("2.4", "2.5", "2.8")
 
 
-def most_at_once(here: Path, tuples: set[str]) -> int:
+COLLEAGUE = """
+executable            = /bin/true
+transfer_executable   = false
+request_cpus          = 1
+request_memory        = 100MB
+request_disk          = 10MB
+request_gpus          = 1
+require_gpus          = Capability == 7.0
+accounting_group_user = colleague
+log                   = colleague.log
+queue
+"""
+
+
+def most_in_queue(here: Path, tuples: set[str]) -> int:
     """The greatest number of jobs of these tuples that were in the queue at a moment, by the event log."""
     inside, most = set(), 0
     for event in event_log(here):
@@ -34,21 +50,47 @@ def most_at_once(here: Path, tuples: set[str]) -> int:
     return most
 
 
-def test_no_class_gives_more_than_its_share_and_the_scarce_one_holds_nobody_up(
+def most_running(here: Path) -> dict[str, int]:
+    """By device name, the greatest number of jobs that ran on such devices at a moment, by the event log."""
+    running: dict[int, str] = {}
+    most: dict[str, int] = {}
+    for event in event_log(here):
+        if event.kind == "EXECUTE":
+            properties = event.fields["ExecuteProps"]
+            device = next(properties[name] for name in properties if name.startswith(("GPUs_GPU_", "GPUs_MIG_")))
+            running[event.cluster] = device["DeviceName"]
+        else:
+            running.pop(event.cluster, None)
+        for name, count in Counter(running.values()).items():
+            most[name] = max(most.get(name, 0), count)
+    return most
+
+
+def test_no_class_gives_more_than_its_share_and_a_colleague_has_the_rest_at_once(
     gated_site: Callable[..., Site], gate: Gate
 ) -> None:
-    site = gated_site(*VERSIONS, gpus={"capabilities": ["7.0", "8.0"]}, load={"share": 0.5})
+    site = gated_site(*VERSIONS, gpus={"capabilities": ["7.0", "8.0"]}, load={"share": 0.5, "idle": 9})
     run = site.start()
-    # One of the two V100s, two of the five A100s; what is gated keeps them.
-    wait_for(lambda: len(seen(run.here, "EXECUTE")) >= 3)
+    # One of the two V100s, and one A100: if a second job landed on the other of its class, that would be all it has.
+    wait_for(lambda: len(seen(run.here, "EXECUTE")) >= 2)
+    assert site.command("condor_submit", "-", input=COLLEAGUE).returncode == 0
+    # While the sweep's own jobs sit at the gate.
+    assert site.command("condor_wait", "-wait", 60, "colleague.log").returncode == 0
+    assert len(seen(run.here, "EXECUTE")) == 2
     gate.open()
     assert site.end(run) == 0
     submitted = {name for name, each in outcomes(run.here).items() if each["submitted"]}
-    for capability, share in (("sm70", 1), ("sm80", 2)):
-        of_class = {name for name in submitted if name.endswith(capability)}
-        assert len(of_class) > share
-        assert most_at_once(run.here, of_class) == share
+    for capability in ("sm70", "sm80"):
+        of_capability = {name for name in submitted if name.endswith(capability)}
+        assert len(of_capability) > 1
+        assert most_in_queue(run.here, of_capability) == 1
+    assert set(most_running(run.here).values()) == {1}
     assert {outcomes(run.here)[name]["verdict"] for name in submitted} <= {"works", "gpu-failure"}
+    assert re.search(r"Setting DAGMAN_MAX_JOBS_IDLE.*\b9\b|DAGMAN_MAX_JOBS_IDLE setting: 9", _dagman(run.here))
+
+
+def _dagman(here: Path) -> str:
+    return (here / "tuples.dag.dagman.out").read_text()
 
 
 def test_a_budget_that_is_spent_lets_what_runs_finish_and_starts_nothing_more(
@@ -57,10 +99,12 @@ def test_a_budget_that_is_spent_lets_what_runs_finish_and_starts_nothing_more(
     site = gated_site(*VERSIONS, gpus={"capabilities": ["7.5", "9.0"]}, load={"share": 0.5, "gpu_hours": 0.002})
     run = site.start()
     wait_for(lambda: (run.here / "spent.json").is_file())
+    running = set(seen(run.here, "EXECUTE"))
     gate.open()
     assert site.end(run) == 0
     found = outcomes(run.here)
     started = set(seen(run.here, "EXECUTE"))
+    assert started == running
     assert {found[name]["verdict"] for name in started} <= {"works", "gpu-failure"}
     unspent = {name: each for name, each in found.items() if each["submitted"] and name not in started}
     assert unspent
@@ -69,6 +113,25 @@ def test_a_budget_that_is_spent_lets_what_runs_finish_and_starts_nothing_more(
     spent = json.loads((run.here / "spent.json").read_text())
     assert spent["budget"] == 0.002 <= spent["spent"]
     assert (run.here / "summary.txt").read_text().count("over-budget")
+
+
+def test_a_capability_whose_own_budget_is_spent_stops_alone(gated_site: Callable[..., Site], gate: Gate) -> None:
+    changes = {"load": {"share": 0.5}, "load.gpu_hours_of": {'"7.5"': 0.001}}
+    site = gated_site(*VERSIONS, gpus={"capabilities": ["7.5", "9.0"]}, **changes)
+    run = site.start()
+    wait_for(lambda: (run.here / "spent-7.5.json").is_file())
+    gate.open()
+    assert site.end(run) == 0, site.account(run.here)
+    started = set(seen(run.here, "EXECUTE"))
+    for name, each in outcomes(run.here).items():
+        if not each["submitted"]:
+            continue
+        if each["capability"] == "9.0":
+            assert name in started
+        elif name not in started:
+            assert each["cause"] == "over-budget"
+            assert "capability 7.5's budget of 0.001 GPU-hours was spent" in each["reason"]
+    assert len([name for name in started if name.endswith("sm75")]) == 1
 
 
 def test_what_the_first_tuple_proves_of_an_environment_is_not_run_again(pool: SandboxPool, tmp_path: Path) -> None:
@@ -134,7 +197,7 @@ def test_a_second_sweep_reuses_what_the_first_has_shown_and_checks_a_share(pool:
     changes = {"gpus": {"capabilities": ["7.5", "8.0", "9.0"]}, "reuse": {"recheck": 0.0}}
     site = Site(pool, tmp_path, **changes)
     first = site.start()
-    assert site.end(first) == 0
+    assert site.end(first) == 0, site.account(first.here)
     second = site.start("submit", "--reuse", "1d")
     assert site.end(second) == 0, site.account(second.here)
     assert event_log(second.here) == []

@@ -95,6 +95,13 @@ BAD: dict[str, tuple[str, tuple[str, ...]]] = {
         '[payload]\ncommand = ["true"]\ntimeout = "30m"',
         ("payload:", "1800 s", "stay below limits.run (7200 s)"),
     ),
+    "longer than the site's jobs": (
+        '[limits]\nrun = "13h"\n[submit]\n"+gpujoblength" = "short"',
+        ("submit:", "University of Wisconsin", "after 12 h", "limits.run is 13 h"),
+    ),
+    "share of a machine": ('[load]\nshare_of = "machine"', ("load.share_of = 'machine':", "'gpu-class' or")),
+    "nobody may wait": ("[load]\nidle = 0", ("load.idle = 0:",)),
+    "a budget of no capability": ('[load]\ngpu_hours_of = { "A100" = 3 }', ("load.gpu_hours_of", "'A100'")),
     "platform unknown": ('[node]\nplatform = "win-64"', ("node.platform = 'win-64':", "'linux-64' or")),
     "glibc in words": ('[node]\nglibc = "new"', ("node.glibc = 'new':", "write a version")),
     "install and probe fill run": (

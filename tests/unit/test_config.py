@@ -89,8 +89,11 @@ archspec = "x86_64_v3"
 platform = "linux-64"
 [load]
 share = 0.25
+share_of = "capability"
+idle = 50
 priority = -3
 gpu_hours = 200
+gpu_hours_of = { "9.0" = 20.5 }
 gate = false
 [notify]
 when = "always"

@@ -11,6 +11,7 @@ from sweep.cuda import DriverPolicy
 from sweep.estimate import ASSUMED_SECONDS, earlier_sweep, estimate
 from sweep.model import GpuClass
 from sweep.schema import EnvironmentState, Outcomes, PlannedEnvironment, PlannedTuple
+from sweep.settings import LoadSettings
 
 A100 = POOL.classes[0]
 OLD_A100 = A100.model_copy(update={"driver": "525.60.13", "runtime": "12.0", "devices": 6})
@@ -35,14 +36,14 @@ def cost(
     earlier: Outcomes | None = None,
 ) -> tuple[float, int, dict[str, tuple[int, float]]]:
     tuples = [submitted(id_) for id_ in ids]
-    found = estimate(tuples, environments(*tuples), classes, policy, earlier)
+    found = estimate(tuples, environments(*tuples), classes, policy, LoadSettings(), earlier)
     assert found.jobs == len(ids)
     return found.gpu_hours, found.downloads, {c.label: (c.jobs, c.gpu_hours) for c in found.classes}
 
 
 def test_without_an_earlier_sweep_a_job_is_assumed_to_take_ten_minutes_and_the_plan_says_so() -> None:
     tuples = [submitted("pytorch-2.5-cuda12.4-sm80"), submitted("pytorch-2.5-cuda12.4-sm89")]
-    found = estimate(tuples, environments(*tuples), [A100, L40], DriverPolicy.MINOR, None)
+    found = estimate(tuples, environments(*tuples), [A100, L40], DriverPolicy.MINOR, LoadSettings(), None)
     assert found.gpu_hours == pytest.approx(2 * ASSUMED_SECONDS / 3600, abs=0.01)
     assert found.basis == "no earlier sweep; 10 minutes a job assumed"
     # Each job downloads its own copy.
@@ -76,7 +77,7 @@ def test_the_newest_earlier_sweep_that_ran_jobs_gives_the_times(tmp_path: Path) 
     assert outcome.gpu_seconds == 3
     # A framework that it did not have takes the median of those that it had.
     tuples = [submitted(f"{name}-2.{n}-cuda12.4-sm80") for name in ("pytorch", "jax") for n in range(600)]
-    cost = estimate(tuples, environments(*tuples), [A100], DriverPolicy.MINOR, found)
+    cost = estimate(tuples, environments(*tuples), [A100], DriverPolicy.MINOR, LoadSettings(), found)
     assert cost.gpu_hours == 1.0
     assert cost.basis == f"medians per framework of sweep {earlier.here.name}"
 
@@ -85,3 +86,14 @@ def test_an_outcomes_file_that_cannot_be_read_does_not_stop_the_estimate(tmp_pat
     (tmp_path / "2026-01-01T000000").mkdir()
     (tmp_path / "2026-01-01T000000" / "outcomes.json").write_text('{"schema": "sweep.outcomes/99"}')
     assert earlier_sweep(tmp_path, simulated=True) is None
+
+
+def test_a_sweep_takes_as_long_as_the_longest_of_its_categories() -> None:
+    """Four tuples for the one A100 of two that it may have, two for the only L40."""
+    ids = [f"pytorch-2.{v}-cuda12.4-sm80" for v in range(4)] + [f"pytorch-2.{v}-cuda12.4-sm89" for v in range(2)]
+    tuples = [submitted(id_) for id_ in ids]
+    for share, at_once in ((0.5, 1), (1.0, 2)):
+        settings = LoadSettings(share=share)
+        found = estimate(tuples, environments(*tuples), [A100, L40], DriverPolicy.MINOR, settings, None)
+        assert found.at_once == {"sm80": at_once, "sm89": 1}
+        assert found.hours == pytest.approx(4 / at_once * ASSUMED_SECONDS / 3600, abs=0.01)

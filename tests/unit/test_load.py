@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_advise import gpu
 
-from sweep.load import categories, most_telling_first
+from sweep.load import categories, most_telling_first, one_by_one
 from sweep.model import Cause, VersionTuple
 from sweep.schema import PlannedTuple, Prediction
+from sweep.settings import LoadSettings
 
 POOL = [gpu("7.0", devices=2), gpu("8.0", "A100", 4), gpu("8.0", "A100 MIG", 3), gpu("9.0", devices=1)]
 
@@ -86,23 +87,56 @@ def test_the_order_loses_nothing_and_does_not_depend_on_that_of_the_plan(tuples:
 )
 def test_a_capability_gives_its_share_and_at_least_one_device(share: float, capability: str, limit: int) -> None:
     one = tuple_("2.4", capability)
-    assert categories([one], POOL, share)[one.id].limit == limit
+    settings = LoadSettings(share=share, share_of="capability")
+    assert categories([one], POOL, settings)[one.id].limit == limit
 
 
-def test_where_gpu_classes_are_tested_each_gives_its_own_share() -> None:
+@pytest.mark.parametrize(("devices", "limit"), [((4, 3), 1), ((4, 1), 2), ((40, 4), 2), ((1, 1, 1), 1), ((1,), 1)])
+def test_no_more_at_once_than_one_class_may_give_if_all_land_on_it(devices: tuple[int, ...], limit: int) -> None:
+    one = tuple_("2.4", "8.0")
+    pool = [gpu("8.0", f"A100 {n}", d) for n, d in enumerate(devices)]
+    assert categories([one], pool, LoadSettings(share=0.5))[one.id].limit == limit
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=6), st.floats(0.01, 0.99))
+def test_wherever_jobs_land_no_class_gives_more_than_its_share_or_one_device(
+    devices: list[int], share: float
+) -> None:
+    one = tuple_("2.4", "8.0")
+    pool = [gpu("8.0", f"A100 {n}", d) for n, d in enumerate(devices)]
+    limit = categories([one], pool, LoadSettings(share=share))[one.id].limit
+    assert 1 <= limit <= max(1, share * sum(devices))
+    for count in devices:
+        assert min(limit, count) <= max(1, share * count)
+
+
+@pytest.mark.parametrize("share_of", ["gpu-class", "capability"])
+def test_where_gpu_classes_are_tested_each_gives_its_own_share(share_of: str) -> None:
     a100, mig = (tuple_("2.4", "8.0", gpu=c.label) for c in POOL[1:3])
-    found = categories([a100, mig], POOL, 0.5)
+    found = categories([a100, mig], POOL, LoadSettings(share=0.5, share_of=share_of))
     assert (found[a100.id].limit, found[mig.id].limit) == (2, 1)
     assert found[a100.id].name != found[mig.id].name
 
 
-def test_the_whole_pool_is_no_limit() -> None:
-    assert categories([tuple_("2.4", "8.0")], POOL, 1.0) == {}
+@given(TUPLES, st.integers(1, 4))
+def test_a_chain_leaves_as_many_at_once_as_may_run_and_keeps_the_order(
+    tuples: list[PlannedTuple], limit: int
+) -> None:
+    pool = [gpu(capability, devices=limit) for capability in ("7.0", "8.0", "12.0")]
+    found = categories(tuples, pool, LoadSettings(share=1.0))
+    pairs = one_by_one(tuples, found, {"7.0", "8.0"})
+    order = [t.id for t in tuples]
+    assert all(order.index(before) < order.index(after) for before, after in pairs)
+    for capability in ("7.0", "8.0", "12.0"):
+        ids = {t.id for t in tuples if t.capability == capability}
+        free = ids - {after for _, after in pairs}
+        assert len(free) == (len(ids) if capability == "12.0" else min(limit, len(ids)))
+        assert len({after for _, after in pairs} & ids) == len([after for _, after in pairs if after in ids])
 
 
-@given(TUPLES, st.floats(0.01, 0.99))
+@given(TUPLES, st.floats(0.01, 1.0))
 def test_a_category_has_one_limit_and_a_name_that_dagman_takes(tuples: list[PlannedTuple], share: float) -> None:
-    found = categories(tuples, POOL, share)
+    found = categories(tuples, POOL, LoadSettings(share=share))
     assert set(found) == {t.id for t in tuples}
     names = {c.name: c.limit for c in found.values()}
     assert len(names) == len(set(found.values()))

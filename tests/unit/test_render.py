@@ -21,7 +21,7 @@ from sweep.match import Feasibility
 from sweep.model import Cause, GpuClass, Pool, Source, VersionTuple
 from sweep.prune import settled, submitted
 from sweep.schema import Plan
-from sweep.settings import LoadSettings, Settings
+from sweep.settings import Settings
 
 A = VersionTuple(framework="pytorch", version="2.5", cuda="12.4", capability="8.0")
 B = VersionTuple(framework="pytorch", version="2.10", cuda="11.8", capability="12.0")
@@ -283,7 +283,7 @@ def test_a_path_that_a_dag_cannot_carry(tmp_path: Path, path: str) -> None:
         lambda: render.dry_submit_file(A, settings, Path(path)),
         lambda: render.parent_dag(Path(path) / "2026-11-20T060000", Path("/usr/bin/python3"), 86400),
         lambda: render.parent_dag(HERE, Path(path), 86400),
-        lambda: render.tuples_dag(plan_of(A), Path(path), LoadSettings()),
+        lambda: render.tuples_dag(plan_of(A), Path(path), settings),
     ):
         with pytest.raises(ResultsError) as caught:
             use()
@@ -441,9 +441,33 @@ def test_a_plan_is_the_same_after_its_file(tmp_path: Path) -> None:
     plan = plan_of(A, B)
     text = plan.model_dump_json(by_alias=True)
     assert json.loads(text)["schema"] == "sweep.plan/1"
-    assert render.tuples_dag(Plan.model_validate_json(text), HERE, LoadSettings()) == render.tuples_dag(
-        plan, HERE, LoadSettings()
+    settings = settings_of(tmp_path)
+    assert render.tuples_dag(Plan.model_validate_json(text), HERE, settings) == render.tuples_dag(
+        plan, HERE, settings
     )
+
+
+def test_budgets_of_capabilities_are_looked_at_before_each_of_their_tuples(tmp_path: Path) -> None:
+    plan = plan_of(A, B).model_copy(update={"budgets": {"12.0": 3.0}})
+    text = render.tuples_dag(plan, HERE, settings_of(tmp_path))
+    before = re.findall(r"^SCRIPT PRE (\S+) \S+/gate.sh before (\S+) (\S+)$", text, re.M)
+    assert before == [(render.node_name(B.id), B.environment.id, "12.0")]
+    assert re.findall(r"^PRE_SKIP (\S+) 99$", text, re.M) == [render.node_name(B.id)]
+    assert re.search(r"^SERVICE budget \S+/budget.sub$", text, re.M)
+    assert re.findall(r"^SCRIPT POST (\S+) \S+/gate.sh on$", text, re.M) == [render.node_name(B.id)]
+
+
+@pytest.mark.parametrize(("share", "limited"), [(1.0, False), (0.99, True)])
+def test_a_share_of_the_whole_pool_is_no_limit(tmp_path: Path, share: float, limited: bool) -> None:
+    text = render.tuples_dag(plan_of(A, B), HERE, settings_of(tmp_path, f"[load]\nshare = {share}\n"))
+    assert bool(re.findall(r"^(?:MAXJOBS|CATEGORY) ", text, re.M)) is limited
+
+
+def test_how_many_jobs_may_wait_is_told_to_dagman(tmp_path: Path) -> None:
+    here = tmp_path / "results" / HERE.name
+    render.write_tuples(plan_of(A), settings_of(tmp_path, "[load]\nidle = 7\n"), here, MICROMAMBA)
+    assert f"\nCONFIG {here}/dagman.config\n" in (here / "tuples.dag").read_text()
+    assert (here / "dagman.config").read_text() == "DAGMAN_MAX_JOBS_IDLE = 7\n"
 
 
 def test_a_submitted_tuple_knows_what_it_may_wait_for() -> None:
