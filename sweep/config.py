@@ -97,16 +97,19 @@ def _not_linked_out(written: Path, found: Path, path: Path) -> Path:
     return found
 
 
-def _sweep_table(data: dict[str, Any], path: Path) -> dict[str, str]:
+def _sweep_table(data: dict[str, Any], path: Path) -> dict[str, Any]:
     """Take the [sweep] table out of a file's data: its keys are the settings that stand in no other table."""
-    own = ("results", "framework_files")
+    own = ("results", "framework_files", "pack_logs")
     table = data.pop("sweep", {})
     if not isinstance(table, dict):
         raise SettingsError(f"{path}: sweep = {table!r}: [sweep] is a table")
     for key, value in table.items():
         if key not in own:
             raise SettingsError(f"{path}: unknown key sweep.{key}{did_you_mean(key, own)}")
-        if not isinstance(value, str) or not value.isprintable() or not value:
+        if key == "pack_logs":
+            if not isinstance(value, bool):
+                raise SettingsError(f"{path}: sweep.{key} = {value!r}: write true or false")
+        elif not isinstance(value, str) or not value.isprintable() or not value:
             raise SettingsError(f"{path}: sweep.{key} = {value!r}: write the path of a directory as a string")
     if clash := sorted(set(data) & set(own)):
         raise SettingsError(f"{path}: {clash[0]} belongs into the [sweep] table")

@@ -17,6 +17,7 @@ EVENTS = "events.log"
 OUTCOMES = "outcomes.json"
 POOL_END = "pool-end.json"
 SPENT = "spent.json"
+PACKED = "tuples/logs.zip"  # the logs of tuples that work
 TABLES = "compatibility.md"  # the one of the tables that is looked for
 PAGE = "compatibility.html"
 CHANGES = "changes.json"  # what changed since the sweep before

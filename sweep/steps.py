@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sweep import alarm, condor, earlier, events, gate, notify, relook, sweeps
+from sweep import alarm, condor, earlier, events, gate, notify, packing, relook, sweeps
 from sweep.config import load_stored
 from sweep.diff import Diff
 from sweep.errors import BadFileError, SweepError
-from sweep.files import locked
+from sweep.files import locked, write_model
 from sweep.model import VersionTuple
-from sweep.places import EVENTS, PARENT_DAG, PLAN, SETTINGS
-from sweep.report import feed, files
+from sweep.places import EVENTS, OUTCOMES, PARENT_DAG, PLAN, SETTINGS
 from sweep.schema import Outcomes, Plan
 from sweep.verdict import classify
 
@@ -83,24 +82,31 @@ def classify_step(here: Path, returned: int | None) -> Outcomes:
     if returned is not None and (ids := relook.open_questions(outcomes)):
         relook.look(here, ids)
         outcomes = classify(here)
-    files.write_outcomes(here, outcomes)
+    write_model(here / OUTCOMES, outcomes)
     return outcomes
 
 
 def report_step(here: Path, dag_status: int | None, failed_nodes: int | None) -> Outcomes | None:
-    """Classify once more and write the tables; None when there is no plan to report on.
+    """Write the tables; None when there is no plan to report on.
 
-    A sweep that ended as it should becomes `latest`, and the feed tells of it. The two numbers are DAGMan's own,
-    absent by hand; only in the DAG is anybody told.
+    By hand, and where something failed before it, it classifies once more; else the step before it just did. A sweep
+    that ended as it should becomes `latest`, and the feed tells of it. The two numbers are DAGMan's own, absent by
+    hand; only in the DAG is anybody told.
 
     Raises:
         BadFileError: `here` is not a sweep's directory; nothing is written there.
     """
+    from sweep.report import feed, files  # pandas is needed here only
+
     if not any((here / name).is_file() for name in (PLAN, PARENT_DAG)):
         raise BadFileError(f"{here} has neither {PLAN} nor {PARENT_DAG}; name a sweep's directory")
+    ended_well = dag_status == 0 and not failed_nodes
     try:
-        # A sweep that was removed never came to its own classification.
-        outcomes = classify_step(here, -1 if dag_status == 4 else None)
+        if ended_well and (here / OUTCOMES).is_file():
+            outcomes = earlier.read(here)
+        else:
+            # A sweep that was removed never came to its own classification.
+            outcomes = classify_step(here, -1 if dag_status == 4 else None)
     except SweepError as error:
         why = sweeps.failure(here) if not (here / PLAN).is_file() else str(error)
         files.write_failure(here, why)
@@ -109,12 +115,23 @@ def report_step(here: Path, dag_status: int | None, failed_nodes: int | None) ->
         return None
     since = earlier.since_last(here, outcomes)
     files.write_tables(here, outcomes, since)
-    if dag_status == 0 and not failed_nodes:
+    if ended_well:
         files.point_latest(here)
         feed.write(here.parent, outcomes.pool.collector)
     if dag_status is not None:
         _tell(here, outcomes, since)
+        if ended_well and outcomes.state == "complete":
+            _pack(here, outcomes)
     return outcomes
+
+
+def _pack(here: Path, outcomes: Outcomes) -> None:
+    """Pack the logs of the tuples that work, if the settings say so; the tables do not depend on it."""
+    try:
+        if load_stored(here / SETTINGS).pack_logs:
+            packing.pack(here, outcomes.tuples)
+    except SweepError as error:
+        print(error, file=sys.stderr)
 
 
 def _tell(here: Path, outcomes: Outcomes | None, since: Diff | str) -> None:

@@ -14,7 +14,7 @@ from sweep.errors import ResultsError, SweepError
 from sweep.facts import Facts, load_facts
 from sweep.files import write_atomic, write_model
 from sweep.model import visible
-from sweep.places import CHANGES, OUTCOMES, PAGE, SETTINGS, TABLES
+from sweep.places import CHANGES, PAGE, SETTINGS, TABLES
 from sweep.report import advice, changes, columns, junit, markdown, page, summary, table, whatif
 from sweep.schema import Outcomes
 
@@ -47,11 +47,6 @@ def _facts(here: Path) -> Facts:
         return load_facts(load_stored(here / SETTINGS).rules.facts)
     except SweepError:
         return load_facts()
-
-
-def write_outcomes(here: Path, outcomes: Outcomes) -> None:
-    """Write outcomes.json, the truth of the sweep."""
-    write_model(here / OUTCOMES, outcomes)
 
 
 def write_failure(here: Path, why: str) -> None:

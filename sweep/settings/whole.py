@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from sweep.fields import (
     PlainPath,
+    Switch,
     Table,
     plain_line,
 )
@@ -46,6 +47,7 @@ class Settings(Table):
 
     results: PlainPath = Path("results")
     framework_files: PlainPath | None = None
+    pack_logs: Switch = False
     pool: PoolSettings = PoolSettings()
     cuda: CudaSettings = CudaSettings()
     gpus: GpuSettings = GpuSettings()

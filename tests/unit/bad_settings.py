@@ -100,6 +100,7 @@ BAD: dict[str, tuple[str, tuple[str, ...]]] = {
         ("submit:", "University of Wisconsin", "after 12 h", "limits.run is 13 h"),
     ),
     "share of a machine": ('[load]\nshare_of = "machine"', ("load.share_of = 'machine':", "'gpu-class' or")),
+    "logs packed in words": ('[sweep]\npack_logs = "yes"', ("sweep.pack_logs = 'yes':", "true or false")),
     "nobody may wait": ("[load]\nidle = 0", ("load.idle = 0:",)),
     "a budget of no capability": ('[load]\ngpu_hours_of = { "A100" = 3 }', ("load.gpu_hours_of", "'A100'")),
     "platform unknown": ('[node]\nplatform = "win-64"', ("node.platform = 'win-64':", "'linux-64' or")),

@@ -12,7 +12,6 @@ from typing import Any
 
 from sweep.files import write_model
 from sweep.model import Cause, GpuClass, Pool, PoolProblem, Rung, VersionTuple
-from sweep.report import files
 from sweep.schema import EnvironmentState, Outcome, Outcomes, Plan, PlannedEnvironment, PlannedTuple
 from sweep.verdict import classify
 
@@ -156,9 +155,9 @@ class Sweep:
     def classify(self) -> Outcomes:
         """Classify, and check on the way that a second time gives the very same file."""
         path = self.here / "outcomes.json"
-        files.write_outcomes(self.here, classify(self.here))
+        write_model(self.here / "outcomes.json", classify(self.here))
         first = path.read_bytes()
-        files.write_outcomes(self.here, classify(self.here))
+        write_model(self.here / "outcomes.json", classify(self.here))
         assert path.read_bytes() == first
         return Outcomes.model_validate_json(first)
 

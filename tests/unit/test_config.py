@@ -38,6 +38,7 @@ EVERYTHING = (
 [sweep]
 results = "out/results"
 framework_files = "mine"
+pack_logs = true
 [frameworks.pytorch]
 versions = ["2.5.1", "2.10"]
 prereleases = true
@@ -264,6 +265,7 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
     settings = load(path)
     assert settings.results == tmp_path / "out/results"
     assert settings.framework_files == tmp_path / "mine"
+    assert settings.pack_logs
     assert settings.conda.cache == tmp_path / "cache"
     assert settings.pool.condor_config == str(tmp_path / "etc/condor_config")
     assert settings.cuda.runtimes == ["11.8", "12.4"]
@@ -449,7 +451,7 @@ def test_the_file_that_init_writes_shows_every_setting() -> None:
     text = uncommented(fresh_file(False))
     shown = tomllib.loads(text)
     sweep = shown.pop("sweep")
-    assert set(sweep) == {"results", "framework_files"}
+    assert set(sweep) == {"results", "framework_files", "pack_logs"}
     assert set(shown) == set(Settings.model_fields) - set(sweep)
     for name, table in tables().items():
         assert set(shown[name]) == set(table.model_fields), name

@@ -7,13 +7,13 @@ from sweepdir import TUPLE, Sweep, one, result, settled, submitted
 
 from sweep import rerun
 from sweep.errors import BadFileError
+from sweep.files import write_model
 from sweep.model import Cause
-from sweep.report import files
 from sweep.report.explain import story
 
 
 def told(sweep: Sweep, tuple_id: str = TUPLE) -> list[str]:
-    files.write_outcomes(sweep.here, sweep.classify())
+    write_model(sweep.here / "outcomes.json", sweep.classify())
     return story(sweep.here, tuple_id, ()).splitlines()
 
 

@@ -129,13 +129,13 @@ def results(tmp_path: Path) -> Path:
         outcomes = stored(name)
         here = found / outcomes.sweep
         here.mkdir(parents=True)
-        files.write_outcomes(here, outcomes)
+        write_model(here / "outcomes.json", outcomes)
         files.write_tables(here, outcomes, earlier.since_last(here, outcomes))
         feed.write(found, "pool.example.org")
     unfinished = stored("spring").model_copy(update={"state": "unfinished", "sweep": "2027-01-01T000000"})
     for place, outcomes in (("2027-01-01T000000", unfinished), ("tries/2027-01-02T000000", stored("winter"))):
         (found / place).mkdir(parents=True)
-        files.write_outcomes(found / place, outcomes)
+        write_model(found / place / "outcomes.json", outcomes)
     (found / "2027-01-03T000000").mkdir()  # a dry run
     (found / "latest").symlink_to(stored("summer").sweep)
     (tmp_path / "sweep.toml").write_text(f'[sweep]\nresults = "{found}"\n[frameworks.pytorch]\n')

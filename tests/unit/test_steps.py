@@ -159,6 +159,15 @@ def test_reporting_again_gives_the_same_files(tmp_path):
     assert [(sweep.here / name).read_bytes() for name in names] == first
 
 
+def test_the_closing_step_reports_what_the_step_before_it_found(tmp_path):
+    """In a DAG that went well nothing is classified twice; by hand everything is looked at again."""
+    sweep = one(tmp_path, "exit-0", result())
+    steps.classify_step(sweep.here, 0)
+    (sweep.here / "events.log").unlink()
+    assert [o.cause for o in steps.report_step(sweep.here, 0, 0).tuples] == [Cause.ALL_RUNGS]
+    assert [o.cause for o in steps.report_step(sweep.here, None, None).tuples] == [Cause.NO_RESULT]
+
+
 def test_a_damaged_plan_is_said_in_the_tables_place(tmp_path):
     sweep = one(tmp_path, "exit-0", result())
     (sweep.here / "plan.json").write_text("{")
