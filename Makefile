@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test unit frameworks browser pool faults lint format bench clean
+.PHONY: demo test unit frameworks browser pool faults lint format bench bench-pool clean
 
 demo: $(READY)
 	$(BIN)/python -m sweep.sandbox demo
@@ -47,6 +47,15 @@ bench: $(READY)
 	$(BIN)/python tests/bench/bench_classify.py
 	$(BIN)/python tests/bench/bench_page.py
 	$(BIN)/python -m sweep.sandbox exec --pool -- $(BIN)/python tests/bench/bench_plan.py
+
+# What a pool is asked for, by sweeps of thousands of tuples on private pools; these take hours in all.
+bench-pool: $(READY)
+	$(BIN)/python -m sweep.sandbox exec -- $(BIN)/python tests/bench/bench_overhead.py 1000
+	$(BIN)/python -m sweep.sandbox exec -- $(BIN)/python tests/bench/bench_overhead.py 5000 --rounds 1
+	$(BIN)/python -m sweep.sandbox exec -- $(BIN)/python tests/bench/bench_neighbour.py
+	$(BIN)/python -m sweep.sandbox exec -- $(BIN)/python tests/bench/bench_savings.py
+	$(BIN)/python -m sweep.sandbox exec -- $(BIN)/python tests/bench/bench_downloads.py
+	$(BIN)/python tests/bench/bench_install.py
 
 $(READY): pyproject.toml .ci/venv
 	.ci/venv $(PYTHON) .venv

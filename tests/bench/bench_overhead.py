@@ -99,6 +99,18 @@ condor_config = "{pool.config_file}"
     return path
 
 
+def plan(file: Path, script: str) -> tuple[Path, float, dict[str, int]]:
+    """Plan a sweep whose jobs run another script; its directory, the seconds that it took, and its peak memory."""
+    command = [sys.executable, "-m", "sweep", "--settings", str(file), "new"]
+    here = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()).parent
+    began = time.time()
+    with Memory(here) as memory:
+        command = [sys.executable, "-P", "-m", "sweep", "plan", str(here)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    (here / "job.sh").write_text(script)
+    return here, time.time() - began, memory.peaks
+
+
 class Memory:
     """The peak memory of processes, by what they are, while the context lasts; MiB."""
 
@@ -203,15 +215,7 @@ def main() -> None:
     ):
         os.environ.update(pool.environment)
         file = settings(Path(scratch), arguments.tuples, pool)
-        sweep = [sys.executable, "-m", "sweep", "--settings", str(file)]
-        made = subprocess.run([*sweep, "new"], check=True, capture_output=True, text=True).stdout.strip()
-        planned = Path(made).parent
-        began = time.time()
-        with Memory(planned) as memory:
-            command = [sys.executable, "-P", "-m", "sweep", "plan", str(planned)]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        planning = time.time() - began
-        (planned / "job.sh").write_text(NO_OP)
+        planned, planning, peaks = plan(file, NO_OP)
         rows = []
         found: dict[str, list[float]] = {"bare": [], "sweep": []}
         for number, here in enumerate(itertools.islice(copies(planned), 2 * arguments.rounds)):
@@ -221,7 +225,7 @@ def main() -> None:
                 run(here)
                 went = course(here, began, time.time())
             found[name].append(went.whole)
-            memory.peaks |= watched.peaks
+            peaks |= watched.peaks
             rows.append([name, *went, went.whole])
         print(
             tabulate(rows, ["", "to the first job", "jobs", "after the last", "exit 0", "whole, s"], floatfmt=".1f")
@@ -230,7 +234,7 @@ def main() -> None:
         jobs = sum(t.submitted for t in read_model(planned / PLAN, Plan, "sweep plan").tuples)
         print(f"{jobs} tuples: bare {bare:.1f} s, sweep {whole:.1f} s, ratio {whole / bare:.3f}")
         print(f"planning: {planning:.1f} s")
-        print("MiB at the peak:", ", ".join(f"{name} {peak}" for name, peak in sorted(memory.peaks.items())))
+        print("MiB at the peak:", ", ".join(f"{name} {peak}" for name, peak in sorted(peaks.items())))
 
 
 if __name__ == "__main__":

@@ -503,6 +503,19 @@ def test_what_a_spent_budget_left_undone_is_over_budget(tmp_path):
     assert outcomes.state == "over-budget"
 
 
+def test_a_capabilitys_own_budget_speaks_of_its_tuples_alone(tmp_path):
+    v100, h100 = "pytorch-2.5-cuda12.4-sm70", "pytorch-2.5-cuda12.4-sm90"
+    sweep = Sweep(tmp_path)
+    sweep.plan([submitted(each) for each in (TUPLE, v100, h100)])
+    sweep.log(("exit-0", TUPLE))
+    sweep.result(TUPLE, result())
+    spent = Spent(taken=datetime(2026, 11, 20, tzinfo=UTC), budget=2.5, spent=2.6, capability="9.0")
+    write_model(sweep.here / "spent-9.0.json", spent)
+    outcomes = sweep.classify()
+    assert [o.cause for o in outcomes.tuples] == [Cause.ALL_RUNGS, Cause.NO_RESULT, Cause.OVER_BUDGET]
+    assert outcomes.tuples[2].reason.startswith("capability 9.0's budget of 2.5 GPU-hours was spent")
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"schema": "sweep.spent/2"}'])
 def test_a_damaged_note_of_the_budget_is_no_verdict(tmp_path, content):
     sweep = Sweep(tmp_path)
