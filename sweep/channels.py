@@ -258,13 +258,7 @@ class Channels:
         newest = max(records, key=lambda r: (r.version, r.build_number))
         with tempfile.TemporaryDirectory() as scratch:
             archive = Path(scratch, newest.file_name)
-            try:
-                if newest.url.startswith("file://"):
-                    shutil.copyfile(unquote(urlsplit(newest.url).path), archive)
-                else:
-                    await download_to_path(self._client, newest.url, archive)
-            except Exception as error:  # rattler raises its own type for each way a download can fail
-                raise ChannelError(f"cannot download {newest.file_name}: {error}") from error
+            await self._download(newest.url, archive)
             if hashlib.sha256(archive.read_bytes()).digest() != newest.sha256:
                 raise ChannelError(
                     f"{newest.file_name}: its SHA-256 is not the one that the channel states; try again"
@@ -276,6 +270,23 @@ class Channels:
                 raise ChannelError(f"{newest.file_name} holds no {member}") from error
         write_atomic(target, executable, mode=0o755)
         return str(newest.file_name)
+
+    def download(self, url: str, target: Path) -> None:
+        """Put a package at `target`, with the credentials that there are for its channel; nothing is checked.
+
+        Raises:
+            ChannelError: it cannot be had, or not be written.
+        """
+        asyncio.run(self._download(url, target))
+
+    async def _download(self, url: str, target: Path) -> None:
+        try:
+            if url.startswith("file://"):
+                shutil.copyfile(unquote(urlsplit(url).path), target)
+            else:
+                await download_to_path(self._client, url, target)
+        except Exception as error:  # rattler raises its own type for each way a download can fail
+            raise ChannelError(f"cannot download {url.rpartition('/')[2]}: {error}") from error
 
     def solve_all(
         self, requests: Mapping[str, Request], progress: Callable[[str], None] = lambda _: None

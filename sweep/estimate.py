@@ -10,7 +10,8 @@ from pathlib import Path
 from sweep import load
 from sweep.cuda import DriverPolicy, takers
 from sweep.files import read_if_usable
-from sweep.model import GpuClass, VersionTuple, sm
+from sweep.model import GpuClass, Source, VersionTuple, sm
+from sweep.packages import Supply
 from sweep.places import OUTCOMES, sweeps_of
 from sweep.schema import ClassShare, Estimate, Outcomes, PlannedEnvironment, PlannedTuple
 from sweep.settings import LoadSettings
@@ -36,16 +37,21 @@ def estimate(
     policy: DriverPolicy,
     spread: LoadSettings,
     earlier: Outcomes | None,
+    supplied: Supply | None = None,
 ) -> Estimate:
     """The cost of the submitted tuples; `classes` are those that jobs may run on.
 
-    A job's time is the median of its framework's jobs in an earlier sweep.
+    A job's time is the median of its framework's jobs in an earlier sweep. `supplied` are the packages that travel
+    with the jobs, if conda packages do.
     """
     jobs = [t for t in tuples if t.submitted]
     medians = _medians(earlier) if earlier else {}
     overall = statistics.median(medians.values()) if medians else ASSUMED_SECONDS
     seconds = {t.id: medians.get(t.framework, overall) for t in jobs}
     categories = load.categories(jobs, classes, spread)
+    sizes = {True: 0, False: 0}  # of what travels with the jobs, and of what they download
+    for environment in (environments[t.environment.id] for t in jobs):
+        sizes[supplied is not None and environment.source is Source.CONDA] += environment.size
     return Estimate(
         jobs=len(jobs),
         gpu_hours=round(sum(seconds.values()) / 3600, 2),
@@ -54,7 +60,8 @@ def estimate(
             if earlier and medians
             else f"no earlier sweep; {ASSUMED_SECONDS / 60:.0f} minutes a job assumed"
         ),
-        downloads=sum(environments[t.environment.id].size for t in jobs),
+        downloads=sizes[False] + (supplied.fetched if supplied else 0),
+        transfers=sizes[True],
         classes=_shares(jobs, seconds, classes, policy),
         at_once={c.gpu or sm(c.capability): c.limit for c in categories.values()},
         hours=round(load.hours_at_least(seconds, categories), 2),

@@ -229,7 +229,7 @@ def _evicted(job: Job, when: int, read: Read) -> str:
     requeued = bool(event.get("TerminatedAndRequeued"))
     code, signal = _program_end(event) if requeued else (None, None)
     why = str(event.get("Reason") or "no reason given")
-    if _close(job, when, "requeued" if requeued else "evicted", why):
+    if _close(job, when, "requeued" if requeued else "evicted", why, _received(event)):
         job.attempts[-1].exit_code, job.attempts[-1].signal = code, signal
     if job.turns[-1].event != "JOB_RECONNECT_FAILED":  # which has said the same
         job.evictions.append(why)
@@ -239,7 +239,7 @@ def _evicted(job: Job, when: int, read: Read) -> str:
 def _lost(how: str) -> Callable[[Job, int, Read], str]:
     def lost(job: Job, when: int, read: Read) -> str:
         why = str(read.event.get("Message") or read.event.get("Reason") or how)
-        _close(job, when, how, why)
+        _close(job, when, how, why, _received(read.event))
         job.evictions.append(why)
         return why
 
@@ -266,7 +266,7 @@ def _removed(job: Job, when: int, read: Read) -> str:
 
 def _terminated(job: Job, when: int, read: Read) -> str:
     code, signal = _program_end(read.event)
-    if _close(job, when, "terminated"):
+    if _close(job, when, "terminated", received=_received(read.event)):
         job.attempts[-1].exit_code, job.attempts[-1].signal = code, signal
     job.ended, job.exit_code, job.signal = when, code, signal
     return f"exit {code}" if signal is None else f"signal {signal}"
@@ -326,12 +326,18 @@ def _matched(job: Job, when: int) -> None:
         job.matched = when
 
 
-def _close(job: Job, when: int, how: str, why: str = "") -> bool:
+def _received(event: Any) -> int | None:
+    """The bytes of input that the job was sent in the attempt that the event ends; HTCondor omits common files."""
+    told = event.get("ReceivedBytes")
+    return int(told) if isinstance(told, int | float) and 0 <= told < 1e18 else None
+
+
+def _close(job: Job, when: int, how: str, why: str = "", received: int | None = None) -> bool:
     """End the attempt that goes on, if one does."""
     if not job.attempts or job.attempts[-1].end is not None:
         return False
     last = job.attempts[-1]
-    last.end, last.ended_by, last.why = when, how, why
+    last.end, last.ended_by, last.why, last.received = when, how, why, received
     return True
 
 

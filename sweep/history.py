@@ -32,7 +32,7 @@ class Attempt:
     The device is the one that the slot was given: `uuid` with `GPU-` or `MIG-` before it, compute `capability`
     ("8.0"), newest CUDA `runtime` that the `driver` supports ("12.4"); each None where the machine does not say.
     `ended_by` is what ended the attempt, `why` the words of that event; `exit_code` or `signal` is set when the
-    program itself ended.
+    program itself ended. `received` are the bytes of its input that HTCondor transferred, where that event says.
     """
 
     start: int
@@ -50,6 +50,7 @@ class Attempt:
     why: str = ""
     exit_code: int | None = None
     signal: int | None = None
+    received: int | None = None
 
     def seconds(self, now: int) -> int:
         """How long it ran; until `now` if it has not ended."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sweep import condor, digests, pool, prune, render, rules, sources, space
+from sweep import condor, digests, pool, prune, render, rules, sources, space, supply
 from sweep.channels import Channels
 from sweep.config import load_stored
 from sweep.cuda import takers
@@ -53,6 +53,7 @@ def make_plan(here: Path, say: Say) -> Plan:
     frameworks = load_frameworks(settings)
     facts = load_facts(settings.rules.facts)
     _check_rules(settings, facts)
+    supply.check(settings)
 
     with watch.stage("pool"):
         ads = condor.gpu_slot_ads()
@@ -116,9 +117,14 @@ def make_plan(here: Path, say: Say) -> Plan:
     with watch.stage("installer"):
         used = {settings.frameworks[t.framework].source for t in planned if t.submitted}
         installers = _installers(used, settings, channels, index, here)
+    with watch.stage("packages"):
+        needed = sorted({t.environment.id for t in planned if t.submitted})
+        supplied, remarks = supply.prepare([environments[id_] for id_ in needed], settings, channels, here)
+    if supplied is not None:
+        say(f"packages: {supplied.size / 1e9:.2f} GB for the jobs, {supplied.fetched / 1e9:.2f} GB of it fetched now")
     with watch.stage("estimate"):
         earlier = earlier_sweep(here.parent, simulated=snapshot.simulated)
-        cost = estimate(planned, environments, able, settings.cuda.driver_policy, settings.load, earlier)
+        cost = estimate(planned, environments, able, settings.cuda.driver_policy, settings.load, earlier, supplied)
     with watch.stage("hash"):
         seen = sources.snapshots(offers, channels)
     plan = Plan(
@@ -135,7 +141,8 @@ def make_plan(here: Path, say: Say) -> Plan:
         channels=seen,
         space=counts,
         estimate=cost,
-        notes=(*notes, *reused.notes),
+        notes=(*notes, *remarks, *reused.notes),
+        supplied=supplied.fetched if supplied else 0,
         rules_sha256=digests.planning_rules(facts, settings.rules),
         sources={name: chosen.source for name, chosen in settings.frameworks.items()},
         environments=tuple(environments.values()),

@@ -16,7 +16,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from sweep import gate, load, payload, places
+from sweep import gate, load, payload, places, supply
 from sweep.cuda import driver_floor, takers
 from sweep.devices import device_clause, usable
 from sweep.errors import ResultsError
@@ -68,6 +68,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters["node"] = node_name
+    environment.filters["catalog"] = catalog_name
     return environment
 
 
@@ -79,6 +80,11 @@ def _text(template: str, **values: Any) -> str:
 def node_name(tuple_id: str) -> str:
     """A tuple's name as a DAG node: DAGMan does not take dots."""
     return tuple_id.replace(".", "_")
+
+
+def catalog_name(environment_id: str) -> str:
+    """An environment's name as part of an attribute's name."""
+    return re.sub(r"[^A-Za-z0-9]", "_", environment_id)
 
 
 def parent_dag(here: Path, python: Path, deadline: int) -> str:
@@ -132,8 +138,11 @@ def _submit_file(
     inputs: Sequence[str],
     gpu: GpuClass | None,
     machines: int | None = None,
+    common: Path | None = None,
 ) -> str:
     """The submit file of one tuple; `inputs` are paths to transfer, `machines` how many the pool has for it.
+
+    `common` is what HTCondor transfers once for all jobs of a machine.
 
     A job is not repeated where there is no other machine: it would only wait for one until its time is over.
     """
@@ -160,6 +169,7 @@ def _submit_file(
         here=safe_path(here),
         directory=safe_path(directory),
         inputs=inputs,
+        common=common or "",
         policy=settings.cuda.driver_policy.value,
         floor=driver_floor(tuple_.cuda, settings.cuda.driver_policy),
         mig=settings.gpus.mig,
@@ -212,6 +222,7 @@ def job_script(settings: Settings, source: Source) -> str:
         install_limit=settings.limits.install,
         probe_limit=settings.limits.probe,
         payload=settings.payload,
+        downloads=settings.downloads,
     )
 
 
@@ -229,13 +240,17 @@ def write_tuples(plan: Plan, settings: Settings, here: Path, installers: Mapping
     machines: dict[tuple[str, str, str | None], int] = {}
     for tuple_ in submitted:
         inputs = transfer_inputs(tuple_, settings, here, installers)
+        packages = supply.packages(here, tuple_.environment, _source(tuple_, settings), settings)
+        common = packages if settings.downloads.packages == "common" else None
+        if packages and not common:
+            inputs.append(str(packages))
         directory = here / "tuples" / tuple_.id
         gpu = classes[tuple_.gpu] if tuple_.gpu else None
         ask = (tuple_.cuda, tuple_.capability, tuple_.gpu)
         if ask not in machines:
             able = takers(tuple_, usable(plan.pool.classes, settings.gpus), settings.cuda.driver_policy)
             machines[ask] = len({machine for c in able for machine in c.machines})
-        text = _submit_file(tuple_, settings, here, directory, inputs, gpu, machines[ask])
+        text = _submit_file(tuple_, settings, here, directory, inputs, gpu, machines[ask], common)
         write_atomic(directory / "job.sub", text, durable=False)
     os.sync()  # once for all of them: syncing ten thousand files one by one takes minutes on a spinning disk
     own = {"here": safe_path(here), "python": safe_path(Path(sys.executable))}
@@ -272,8 +287,8 @@ def transfer_inputs(
     source = _source(tuple_, settings)
     names = [DRIVER, f"{tuple_.framework}.py", *installers.get(source, ())]
     inputs = [f"{here}/probe/{name}" for name in names]
-    if source.lock:
-        inputs.append(f"{here}/environments/{tuple_.environment.id}/{source.lock}")
+    if lock := supply.lock(here, tuple_.environment, source, settings):
+        inputs.append(str(lock))
     if settings.payload:
         inputs += [f"{here}/payload/{name}" for name in (payload.RUNNER, payload.COMMAND, payload.FILES)]
     return inputs

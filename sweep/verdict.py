@@ -32,6 +32,7 @@ from sweep.schema import (
     Outcomes,
     Payload,
     Plan,
+    PlannedEnvironment,
     PlannedTuple,
     PoolEnd,
     ProbeResult,
@@ -103,6 +104,7 @@ def classify(here: Path, only: EnvironmentKey | None = None) -> Outcomes:
         pool=plan.pool,
         funnel=funnel(plan.space, outcomes),
         budget=plan.budget,
+        supplied=plan.supplied,
         gpu_hours=round(sum(o.gpu_seconds for o in outcomes) / 3600, 4),
         channels=plan.channels,
         digests=digests.of_sweep(here, plan),
@@ -225,6 +227,7 @@ def _outcome(each: _Judged, plan: Plan, environments: Environments, now: int) ->
         payload=each.payload,
         install_seconds=_seconds(each.result, "install"),
         probe_seconds=_seconds(each.result, "probe", "speed"),
+        fetched_bytes=_fetched(each.result, environment),
         speed=tuple(each.result.speed) if each.result and finding.cause.verdict is Verdict.WORKS else (),
         **(_whereabouts(each.history.attempts, each.job, each.testimony, now) if each.history and each.job else {}),
     )
@@ -234,6 +237,16 @@ def _seconds(result: ProbeResult | None, *names: str) -> float | None:
     """How long the named steps of a job took together; None where none of them is recorded."""
     found = [step.seconds for step in (result.steps if result else ()) if step.name in names]
     return round(sum(found), 3) if found else None
+
+
+def _fetched(result: ProbeResult | None, environment: PlannedEnvironment | None) -> int | None:
+    """What a job fetched to install its packages: what it counted, or else their size; None where neither tells."""
+    step = next((step for step in (result.steps if result else ()) if step.name == "install"), None)
+    if step is None:
+        return None
+    if step.fetched_bytes is None and step.ok and environment:
+        return environment.size or None  # an index need not say sizes
+    return step.fetched_bytes
 
 
 def _whereabouts(attempts: Sequence[Attempt], job: Job, testimony: witness.Testimony, now: int) -> dict[str, Any]:
@@ -251,4 +264,11 @@ def _whereabouts(attempts: Sequence[Attempt], job: Job, testimony: witness.Testi
         "queue_seconds": float(job.queue_seconds(now)),
         "run_seconds": float(last.seconds(now)) if last else None,
         "gpu_seconds": sum(a.gpu_seconds(now) for a in attempts),
+        "transferred_bytes": _transferred(attempts),
     }
+
+
+def _transferred(attempts: Sequence[Attempt]) -> int | None:
+    """What HTCondor transferred to a tuple's jobs, as far as the log says; None where it says nothing."""
+    told = [attempt.received for attempt in attempts if attempt.received is not None]
+    return sum(told) if told else None

@@ -1,8 +1,10 @@
-"""Installs an explicit lock with py-rattler, with the checks that rattler leaves out: LOCK PREFIX CACHE.
+"""Installs an explicit lock with py-rattler, with the checks that rattler leaves out: LOCK PREFIX CACHE [ARCHIVES].
 
 rattler does not compare `file://` packages with the lock's hashes, "installs" an empty list, and leaves a half-made
 prefix behind when it fails. This script does the first, refuses the second, and removes the third. It runs on a
 node that has Python 3.10 or newer with py-rattler 0.28.
+
+rattler keeps no archives: with ARCHIVES, packages are first fetched into that directory, and left there for others.
 
 Exit codes: 0 installed, 10 checksum, 11 corrupt, 12 missing, 13 count, 14 network, 15 disk full, 16 anything else.
 The last line on standard error says why.
@@ -29,6 +31,8 @@ EXIT_CODES = {
     "disk-full": 15,
     "other": 16,
 }
+
+AT_ONCE = 8  # packages that are fetched at a time
 
 # What rattler's errors say, by kind; the first that fits decides. A full disk shows itself as many other errors.
 TEXTS = (
@@ -135,6 +139,28 @@ def check_local(package: Package) -> None:
         )
 
 
+async def fetch(packages: List[Package], directory: str) -> List[Package]:
+    """The packages with what is not on this machine fetched into a directory, and named by its place there."""
+    import pathlib
+
+    from rattler import Client
+    from rattler.package_streaming import download_to_path
+
+    os.makedirs(directory, exist_ok=True)
+    client = Client.default_client()
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(package: Package) -> Package:
+        if package.url.startswith("file://"):
+            return package
+        path = pathlib.Path(os.path.abspath(directory), package.file_name)
+        async with places:
+            await download_to_path(client, package.url, path)
+        return package._replace(url=path.as_uri())
+
+    return list(await asyncio.gather(*(one(package) for package in packages)))
+
+
 def record_of(package: Package) -> Any:
     """What rattler needs to know to install a package; the rest comes from the archive."""
     from rattler import BuildString, PackageRecord, RepoDataRecord
@@ -160,7 +186,7 @@ def kind_of(error: BaseException) -> str:
     return next((kind for kind, pattern in TEXTS if re.search(pattern, text)), "other")
 
 
-def install(lock: str, prefix: str, cache: str) -> int:
+def install(lock: str, prefix: str, cache: str, archives: Optional[str] = None) -> int:
     """Install a lock into a new prefix; the number of packages.
 
     Raises:
@@ -169,6 +195,8 @@ def install(lock: str, prefix: str, cache: str) -> int:
     packages = read_lock(lock)
     prefix = os.path.abspath(prefix)  # a relative one would be written into the installed scripts
     try:
+        if archives is not None:
+            packages = asyncio.run(fetch(packages, archives))
         for package in packages:
             check_local(package)
         import pathlib
@@ -198,9 +226,9 @@ def leave(code: int) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """The command line: LOCK PREFIX CACHE."""
-    if len(sys.argv) != 4:
-        sys.stderr.write("usage: install_rattler.py LOCK PREFIX CACHE\n")
+    """The command line: LOCK PREFIX CACHE [ARCHIVES]."""
+    if len(sys.argv) not in (4, 5):
+        sys.stderr.write("usage: install_rattler.py LOCK PREFIX CACHE [ARCHIVES]\n")
         leave(2)
     try:
         count = install(*sys.argv[1:])

@@ -1,8 +1,12 @@
-"""Installs a locked requirements.txt into a new virtual environment: LOCK PREFIX CACHE INSTALLER.
+"""Installs a locked requirements.txt into a new virtual environment: LOCK PREFIX CACHE INSTALLER [SHARED].
 
 INSTALLER is `uv`, the executable beside this script, or `pip`, that of the Python that runs it. Nothing is resolved
 and nothing built: every wheel is in the lock with its hashes, and what is installed is compared with the lock. It
 runs with the node's own Python, 3.8 or newer, and needs nothing else of it.
+
+SHARED is a directory in which the jobs of a machine share a cache; CACHE is this job's own. uv compares what it has
+unpacked into its cache with nothing, so installed files are compared with their records; and whatever goes wrong with
+a shared cache is tried once more without it.
 
 Exit codes: 0 installed, 10 checksum, 11 corrupt, 12 missing, 13 count, 14 network, 15 disk full, 16 anything else.
 The last line on standard error says why.
@@ -10,6 +14,9 @@ The last line on standard error says why.
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
 import os
 import platform
 import re
@@ -18,7 +25,7 @@ import ssl
 import subprocess
 import sys
 import venv
-from typing import Dict, List, NoReturn, Set
+from typing import Dict, List, NoReturn, Optional, Set
 
 EXIT_CODES = {"checksum": 10, "corrupt": 11, "missing": 12, "count": 13, "network": 14, "disk-full": 15, "other": 16}
 
@@ -97,13 +104,27 @@ def read_lock(path: str) -> Set[str]:
 
 
 def command(installer: str, lock: str, prefix: str, cache: str) -> List[str]:
-    """The installer's command line: what is in the lock, by its hashes, and nothing else."""
+    """The installer's command line: what is in the lock, by its hashes, and nothing else.
+
+    uv copies: what a job did to a link, it would do to the cache.
+    """
     python = os.path.join(prefix, "bin", "python")
     strict = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", lock, "--cache-dir", cache]
     if installer == "pip":
         return [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", *strict]
     uv = os.path.join(os.path.dirname(os.path.abspath(__file__)), "uv")
-    return [uv, "pip", "install", "--python", python, "--no-config", "--no-python-downloads", *strict]
+    return [
+        uv,
+        "pip",
+        "install",
+        "--python",
+        python,
+        "--no-config",
+        "--no-python-downloads",
+        "--link-mode",
+        "copy",
+        *strict,
+    ]
 
 
 def environment() -> Dict[str, str]:
@@ -133,14 +154,60 @@ def is_too_old(lock: str) -> bool:
     return needed is not None and (here is None or tuple(map(int, here.groups())) < tuple(map(int, needed.groups())))
 
 
+def site_packages(prefix: str) -> str:
+    """Where an environment's distributions are."""
+    return os.path.join(prefix, "lib", "python%d.%d" % sys.version_info[:2], "site-packages")
+
+
 def installed(prefix: str) -> Set[str]:
     """The names of the distributions in an environment."""
-    site = os.path.join(prefix, "lib", "python%d.%d" % sys.version_info[:2], "site-packages")
+    site = site_packages(prefix)
     return {normal(name.split("-")[0]) for name in os.listdir(site) if name.endswith(".dist-info")}
 
 
-def install(lock: str, prefix: str, cache: str, installer: str) -> int:
-    """Install a lock into a new environment; the number of packages.
+def altered(prefix: str) -> Optional[str]:
+    """The first installed file that is not as the record of its distribution has it; None where all are."""
+    site = site_packages(prefix)
+    for name in sorted(os.listdir(site)):
+        if not name.endswith(".dist-info"):
+            continue
+        with open(os.path.join(site, name, "RECORD"), encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.reader(file) if len(row) == 3 and row[1]]
+        for path, digest, _ in rows:
+            algorithm, _, expected = digest.partition("=")
+            try:
+                with open(os.path.join(site, path), "rb") as content:
+                    found = hashlib.new(algorithm, content.read()).digest()
+            except FileNotFoundError:
+                return path
+            if base64.urlsafe_b64encode(found).decode().rstrip("=") != expected:
+                return path
+    return None
+
+
+def install(lock: str, prefix: str, cache: str, installer: str, shared: Optional[str] = None) -> int:
+    """Install a lock into a new environment, with the cache that jobs share if there is one; the number of packages.
+
+    Raises:
+        Failure: with its kind. The environment is gone then, whatever was in it.
+    """
+    if shared is not None:
+        kept = os.path.join(shared, installer)
+        try:
+            count = install_with(lock, prefix, kept, installer)
+            path = altered(prefix)
+            if path is None:
+                return count
+            sys.stderr.write("%s is not as it was packed: the cache in %s is damaged, remove it\n" % (path, kept))
+        except (Failure, OSError) as failure:
+            sys.stderr.write("with the cache in %s: %s\n" % (kept, failure))
+        sys.stderr.write("once more without the cache\n")
+        shutil.rmtree(prefix, ignore_errors=True)
+    return install_with(lock, prefix, cache, installer)
+
+
+def install_with(lock: str, prefix: str, cache: str, installer: str) -> int:
+    """Install a lock with one cache; the number of packages.
 
     Raises:
         Failure: with its kind. The environment is gone then, whatever was in it.
@@ -180,9 +247,9 @@ def install(lock: str, prefix: str, cache: str, installer: str) -> int:
 
 
 def main() -> NoReturn:
-    """The command line: LOCK PREFIX CACHE INSTALLER."""
-    if len(sys.argv) != 5 or sys.argv[4] not in ("uv", "pip"):
-        sys.stderr.write("usage: install_wheels.py LOCK PREFIX CACHE uv|pip\n")
+    """The command line: LOCK PREFIX CACHE INSTALLER [SHARED]."""
+    if len(sys.argv) not in (5, 6) or sys.argv[4] not in ("uv", "pip"):
+        sys.stderr.write("usage: install_wheels.py LOCK PREFIX CACHE uv|pip [SHARED]\n")
         sys.exit(2)
     try:
         count = install(*sys.argv[1:])

@@ -53,6 +53,8 @@ _MEANINGS: Final = {
     "gpu_seconds": "what all of its attempts held, seconds times GPUs",
     "install_seconds": "how long its last attempt installed, seconds",
     "probe_seconds": "how long its last attempt probed and measured, seconds",
+    "transferred_bytes": "what HTCondor transferred to all of its attempts, without common files, bytes",
+    "fetched_bytes": "what its last attempt fetched from channels to install its packages, bytes",
 }
 
 # Columns that are no fields of an outcome: type and meaning.

@@ -21,7 +21,7 @@ def lines(outcomes: Outcomes, tablefmt: str) -> list[str]:
 
 
 def summary(outcomes: Outcomes) -> str:
-    """What the GPUs were held for, in one sentence; against the budget, if there was one."""
+    """What the GPUs were held for, against the budget if there was one; and what was fetched and transferred."""
     held = sum(o.gpu_seconds for o in outcomes.tuples)
     budget = f" of a budget of {outcomes.budget:g}" if outcomes.budget is not None else ""
     install = sum(o.install_seconds or 0.0 for o in outcomes.tuples)
@@ -33,7 +33,29 @@ def summary(outcomes: Outcomes) -> str:
             f": {install / held:.0%} installing, {probe / held:.0%} probing, {rest / held:.0%} transfers, starting "
             "and attempts that were replaced"
         )
-    return f"{held / 3600:.2f} GPU-hours{budget}{told}."
+    return f"{held / 3600:.2f} GPU-hours{budget}{told}.{_traffic(outcomes)}"
+
+
+def _traffic(outcomes: Outcomes) -> str:
+    """What was fetched from channels and transferred by HTCondor, in one sentence; empty where nothing is known."""
+    fetched = [o.fetched_bytes for o in outcomes.tuples if o.fetched_bytes is not None]
+    transferred = [o.transferred_bytes for o in outcomes.tuples if o.transferred_bytes is not None]
+    if not fetched and not transferred:
+        return ""
+    at_once = f", {_bytes(outcomes.supplied)} of it by the access point for all" if outcomes.supplied else ""
+    return (
+        f" {_bytes(outcomes.supplied + sum(fetched))} fetched from channels{at_once}, {_bytes(sum(transferred))} "
+        f"transferred by HTCondor; per tuple {_mean(fetched)} fetched and {_mean(transferred)} transferred."
+    )
+
+
+def _mean(sizes: list[int]) -> str:
+    return _bytes(sum(sizes) / len(sizes)) if sizes else "an unknown amount"
+
+
+def _bytes(size: float) -> str:
+    """A number of bytes in GB, or in MB where it is small."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _table(

@@ -137,6 +137,10 @@ def _verdict(here: Path, planned: PlannedTuple, outcome: Outcome | None) -> Iter
     yield f"  {outcome.attempts} attempt(s), {_seconds(outcome.queue_seconds)} in the queue, " + (
         f"{_seconds(outcome.run_seconds)} on the slot, {_seconds(outcome.gpu_seconds)} of GPU time in all"
     )
+    if outcome.transferred_bytes is not None or outcome.fetched_bytes is not None:
+        yield f"  {_megabytes(outcome.transferred_bytes)} transferred by HTCondor, " + (
+            f"{_megabytes(outcome.fetched_bytes)} fetched from channels by the last attempt"
+        )
     if outcome.known:
         kind = "expected" if outcome.expected else "not as expected"
         yield f"  known issue {outcome.known.id}, {kind}: {outcome.known.text} ({outcome.known.link})"
@@ -144,6 +148,10 @@ def _verdict(here: Path, planned: PlannedTuple, outcome: Outcome | None) -> Iter
     said = json.dumps(outcome.evidence.excerpt, ensure_ascii=False)
     yield f"  evidence: {here}/{outcome.evidence.file}{line}: {said}"
     yield f"  again by hand: sweep rerun {planned.id} {here}"
+
+
+def _megabytes(value: int | None) -> str:
+    return "an unknown amount" if value is None else f"{value / 1e6:.1f} MB"
 
 
 def _seconds(value: float | None) -> str:

@@ -59,8 +59,12 @@ def _against_budgets(cost: Estimate, plan: Plan) -> Iterator[str]:
 
 def _cost(cost: Estimate) -> Iterator[str]:
     yield (
-        f"estimate: {cost.gpu_hours:.1f} GPU-hours ({cost.basis}), {cost.downloads / 1e9:.1f} GB downloaded by jobs "
-        "without a cache"
+        f"estimate: {cost.gpu_hours:.1f} GPU-hours ({cost.basis}), {cost.downloads / 1e9:.1f} GB downloaded"
+        + (
+            f", at most {cost.transfers / 1e9:.1f} GB of packages transferred by HTCondor"
+            if cost.transfers
+            else " by jobs without a cache"
+        )
     )
     rows = [[c.label, sm(c.capability), c.devices, c.jobs, f"{c.gpu_hours:.2f}"] for c in cost.classes]
     table = tabulate(rows, headers=["GPU class", "capability", "devices", "jobs that may land there", "GPU-hours"])

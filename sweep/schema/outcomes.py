@@ -68,6 +68,10 @@ class Outcome(OfTuple):
     """What became of one tuple. Durations are seconds; `gpu_seconds` counts every attempt, `install_seconds` and
     `probe_seconds` (with the measures of speed) are those of the last one.
 
+    `transferred_bytes` is what HTCondor transferred to its jobs, all attempts counted, without common files.
+    `fetched_bytes` is what its last attempt had to fetch from channels: as the job counted it where packages come
+    along or are kept, else the size of its packages.
+
     `speed` is there where the tuple works: what the workload came to on its device and on the node's processor.
 
     `surprise` is set when the cause is another one than `prediction` said. Machine, device, driver, UUID and times
@@ -103,6 +107,8 @@ class Outcome(OfTuple):
     gpu_seconds: Amount = 0.0
     install_seconds: Amount | None = None
     probe_seconds: Amount | None = None
+    transferred_bytes: int | None = None
+    fetched_bytes: int | None = None
     source: Source = Source.CONDA
     payload: Payload | None = None
 
@@ -149,7 +155,7 @@ class Outcomes(Frozen):
 
     `state` says how the sweep ended. `gpu_hours` is what the jobs held, all attempts counted, `budget` what they
     might hold. `channels` are the channels as the plan saw them, `noted` by environment the versions of its packages
-    that matter to GPUs most.
+    that matter to GPUs most. `supplied` is what the access point fetched from channels for the jobs, bytes.
     """
 
     schema_: Literal["sweep.outcomes/1"] = Field(default="sweep.outcomes/1", alias="schema")
@@ -165,6 +171,7 @@ class Outcomes(Frozen):
     digests: Digests = Digests()
     noted: dict[Shown, dict[Shown, Shown]] = Field(default={})
     budget: Amount | None = None
+    supplied: int = 0
     notes: tuple[Shown, ...] = ()
     outliers: tuple[Outlier, ...] = ()
     tuples: EachOnce[Outcome]

@@ -145,6 +145,8 @@ class ClassShare(Frozen):
 class Estimate(Frozen):
     """What the sweep will cost; `basis` says where the time of a job comes from, `downloads` is in bytes.
 
+    `transfers` is what HTCondor transfers of packages that travel with the jobs, bytes: at most, with common files.
+
     `at_once` is how many jobs of a capability, or of a GPU class where each is tested, may be in the queue; `hours`
     what the sweep takes at least because of that, were the devices always free.
     """
@@ -153,6 +155,7 @@ class Estimate(Frozen):
     gpu_hours: Amount
     basis: Shown
     downloads: int
+    transfers: int = 0
     classes: tuple[ClassShare, ...]
     at_once: dict[Shown, int] = Field(default={})
     hours: Amount | None = None
@@ -164,7 +167,8 @@ class Plan(Frozen):
     Times are UTC; `queue_limit` and `run_limit` are seconds; `deadline` is the moment at which whatever is left of
     the sweep is removed; `budget` is in GPU-hours, and so are `budgets` by capability. `timings` are the seconds that
     each stage of planning took. `rules_sha256` tells rule sets apart: the tables of facts, and which rules spoke.
-    `sources` says by framework where its environments come from; conda where it says nothing.
+    `sources` says by framework where its environments come from; conda where it says nothing. `supplied` is what the
+    access point fetched from channels, bytes, of the packages that travel with the jobs.
     """
 
     schema_: Literal["sweep.plan/1"] = Field(default="sweep.plan/1", alias="schema")
@@ -185,6 +189,7 @@ class Plan(Frozen):
     timings: dict[Shown, Amount] = Field(default={})
     rules_sha256: Shown | None = None
     sources: dict[Name, Source] = Field(default={})
+    supplied: int = 0
     environments: tuple[PlannedEnvironment, ...]
     tuples: EachOnce[PlannedTuple]
 

@@ -68,7 +68,8 @@ class StepRecord(Untrusted):
     """A step of the wrapper (`node`, `install`, `probe`, `speed`) and how it ended.
 
     `kind` is set when the step failed: `checksum`, `corrupt`, `count`, `network`, `disk-full`,
-    `missing`, `timeout`, `killed` or `other`.
+    `missing`, `timeout`, `killed` or `other`. `fetched_bytes` is what an installation fetched from channels, where
+    the wrapper knows.
     """
 
     name: _Short
@@ -76,6 +77,7 @@ class StepRecord(Untrusted):
     seconds: _Seconds
     kind: _Short | None = None
     message: _Text | None = None
+    fetched_bytes: Annotated[int, Field(ge=0, le=10**15)] | None = None
 
 
 class RungOutcome(StrEnum):

@@ -16,6 +16,7 @@ from sweep.fields import (
 )
 from sweep.model import Name, Source
 from sweep.settings.course import LimitSettings, LoadSettings, NotifySettings, ReuseSettings
+from sweep.settings.downloads import DownloadSettings
 from sweep.settings.machines import CudaSettings, GpuSettings, NodeSettings, PoolSettings, ResourceSettings
 from sweep.settings.sources import CondaSettings, FrameworkSettings, PayloadSettings, PipSettings
 from sweep.settings.space import RuleSettings, SpaceSettings
@@ -28,7 +29,7 @@ OWNED_COMMANDS = frozenset(
     max_materialize max_idle materialize_max_idle allowed_execute_duration allowed_job_duration checkpoint_exit_code
     request_cpus request_memory request_disk request_gpus require_gpus requirements rank_gpus
     gpus_minimum_capability gpus_maximum_capability gpus_minimum_memory gpus_minimum_runtime cuda_version
-    should_transfer_files when_to_transfer_output transfer_executable transfer_input_files
+    should_transfer_files when_to_transfer_output transfer_executable transfer_input_files transfer_common_input
     transfer_output_files transfer_output_remaps
     periodic_remove periodic_hold periodic_release on_exit_remove on_exit_hold periodicremovereason
     max_retries retry_until success_exit_code job_machine_attrs job_machine_attrs_history_length
@@ -38,7 +39,7 @@ OWNED_COMMANDS = frozenset(
 OWNED_ATTRIBUTES = frozenset(
     """jobuniverse cmd args env iwd in out err stdin stdout stderr userlog transferin transferinput transferoutput
     jobmaxretries onexitremovereason onexitholdreason leavejobinqueue jobstatus
-    jobprio requestcpu requestgpu""".split()
+    jobprio requestcpu requestgpu commoninputfiles commoninputcatalogs""".split()
 ) | {command.replace("_", "") for command in OWNED_COMMANDS}
 
 
@@ -56,6 +57,7 @@ class Settings(Table):
     conda: CondaSettings = CondaSettings()
     pip: PipSettings = PipSettings()
     node: NodeSettings = NodeSettings()
+    downloads: DownloadSettings = DownloadSettings()
     limits: LimitSettings = LimitSettings()
     load: LoadSettings = LoadSettings()
     reuse: ReuseSettings = ReuseSettings()

@@ -50,6 +50,27 @@ BAD: dict[str, tuple[str, tuple[str, ...]]] = {
     "NUL in a channel": ('channels = ["a\\u0000"]', ("frameworks.pytorch.channels.0 = 'a\\x00':", "control")),
     "installer unknown": ('[conda]\ninstaller = "pip"', ("conda.installer = 'pip':", "'micromamba' or 'rattler'")),
     "rattler alone": ('[conda]\ninstaller = "rattler"', ("conda:", "rattler", "needs installer_python")),
+    "way of packages unknown": ('[downloads]\npackages = "copy"', ("downloads.packages = 'copy':", "'fetch'")),
+    "relative cache": ('[downloads]\ncache = "cache"', ("downloads.cache = 'cache':", "absolute path")),
+    "cache with a space": ('[downloads]\ncache = "/a b"', ("downloads.cache = '/a b':", "letters, digits")),
+    "password of a mirror": (
+        '[downloads]\nmirrors = { "https://a.example" = "https://u:p@b.example" }',
+        ("downloads.mirrors", "password or token"),
+    ),
+    "token of a mirror": (
+        '[downloads]\nmirrors = { "https://a.example/t/abc/c" = "https://b.example" }',
+        ("downloads.mirrors", "password or token"),
+    ),
+    "mirror without a scheme": (
+        '[downloads]\nmirrors = { "https://a.example" = "b.example" }',
+        ("downloads.mirrors", "begins with http://"),
+    ),
+    "mirror with shell": (
+        '[downloads]\nmirrors = { "https://a.example" = "https://b.example/$(id)" }',
+        ("downloads.mirrors", "without spaces"),
+    ),
+    "proxy with a path": ('[downloads]\nproxy = "http://a.example/x"', ("downloads.proxy =", '"http://HOST:PORT"')),
+    "password of a proxy": ('[downloads]\nproxy = "http://u:p@a.example:1"', ("downloads.proxy =", "password")),
     "relative installer": ('[conda]\ninstaller_python = "python3"', ("conda:", "installer_python", "absolute path")),
     "source unknown": ('source = "docker"', ("frameworks.pytorch.source = 'docker':", "'conda', 'pip' or")),
     "wheels without a Python": ('source = "pip"', ("frameworks:", "pytorch has source", "needs pip.python")),

@@ -83,6 +83,11 @@ installer = "rattler"
 installer_python = "/opt/python3.12/bin/python3"
 offline = true
 solve_limit = "90s"
+[downloads]
+packages = "transfer"
+cache = "/var/cache/sweep"
+mirrors = { "https://conda.example/conda-forge" = "file:///srv/mirror/conda-forge" }
+proxy = "http://squid.example:3128"
 [node]
 glibc = "2.34"
 linux = "5.14.0"
@@ -306,7 +311,7 @@ def tables() -> dict[str, type[BaseModel]]:
 def test_everything_names_every_setting() -> None:
     """The round trip below is only as good as this list is whole."""
     data = tomllib.loads(EVERYTHING)
-    assert len(tables()) == 13
+    assert len(tables()) == 14
     for name, table in tables().items():
         assert set(data[name]) == set(table.model_fields), name
     assert set(data["payload"]) == set(PayloadSettings.model_fields)

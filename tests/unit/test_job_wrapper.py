@@ -15,6 +15,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -23,6 +24,7 @@ from probe_standin import PROBE, ROOT, TORCH, outcomes, result_of, toy_files
 from sweep.model import Rung
 from sweep.probe.pack import DRIVER, driver_archive
 from sweep.schema import ProbeResult, StepRecord
+from sweep.settings import DownloadSettings
 
 TUPLE = "pytorch-2.5-cuda12.4-sm80"
 SHELLS = [words for words in (["dash"], ["busybox", "sh"], ["bash", "--posix"]) if shutil.which(words[0])]
@@ -88,7 +90,7 @@ class Job:
     def lock(self) -> None:
         (self.scratch / "explicit.txt").write_text("\n".join(["# a comment", "@EXPLICIT", *self.lines]) + "\n")
 
-    def render(self, installer: str, *, install_limit: int = 60, probe_limit: int = 60) -> None:
+    def render(self, installer: str, *, install_limit: int = 60, probe_limit: int = 60, **downloads: Any) -> None:
         templates = Environment(
             loader=FileSystemLoader(ROOT / "templates"),
             undefined=StrictUndefined,
@@ -103,10 +105,11 @@ class Job:
             installer_python=sys.executable if installer == "rattler" else "",
             install_limit=install_limit,
             probe_limit=probe_limit,
+            downloads=DownloadSettings(**downloads),
         )
         (self.scratch / "job.sh").write_text(text)
 
-    def micromamba(self, script: str, **limits: int) -> None:
+    def micromamba(self, script: str, **limits: Any) -> None:
         """A shell script in micromamba's place; the matter is what the wrapper does with its code and messages."""
         target = self.scratch / "micromamba"
         target.write_text("#!/bin/sh\n" + script)

@@ -1,0 +1,104 @@
+"""What was fetched from channels and transferred by HTCondor: from the event log and the job's own count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweepdir import TUPLE, Sweep, lock_of, one, result, submitted
+
+from sweep.files import write_model
+from sweep.places import OUTCOMES
+from sweep.report import cost
+from sweep.report.explain import story
+from sweep.schema import EnvironmentState, Outcomes, PlannedEnvironment
+
+ENVIRONMENT = PlannedEnvironment(
+    id="pytorch-2.5-cuda12.4",
+    framework="pytorch",
+    version="2.5",
+    cuda="12.4",
+    state=EnvironmentState.RESOLVED,
+    specs=("pytorch 2.5.*",),
+    lock_sha256=lock_of("pytorch-2.5-cuda12.4"),
+    size=2_500_000_000,
+)
+
+
+def installed(**step: Any) -> dict[str, Any]:
+    """A result with more said of the installation."""
+    content = result()
+    content["steps"][1] |= step
+    return content
+
+
+@pytest.mark.parametrize(
+    ("recording", "received"),
+    [("exit-0", 42), ("retried", 2 * 52), ("vacated-then-done", 2 * 112), ("never-matched", None)],
+)
+def test_what_every_attempt_was_sent_is_counted(tmp_path: Path, recording: str, received: int | None) -> None:
+    assert one(tmp_path, recording, result()).only().transferred_bytes == received
+
+
+@pytest.mark.parametrize("told", ["-1", "nan", "inf", "1e40"])
+def test_a_log_that_tells_nonsense_tells_nothing(tmp_path: Path, told: str) -> None:
+    sweep = one(tmp_path, "exit-0", result())
+    log = sweep.here / "events.log"
+    log.write_text(log.read_text().replace("42  -  Run Bytes Received", f"{told}  -  Run Bytes Received"))
+    assert sweep.only().transferred_bytes is None
+
+
+@pytest.mark.parametrize(
+    ("step", "fetched"),
+    [
+        ({}, ENVIRONMENT.size),
+        ({"fetched_bytes": 0}, 0),
+        ({"fetched_bytes": 1234}, 1234),
+        ({"ok": False, "kind": "network"}, None),
+    ],
+)
+def test_the_jobs_own_count_goes_before_the_size_of_the_lock(
+    tmp_path: Path, step: dict[str, Any], fetched: int | None
+) -> None:
+    assert one(tmp_path, "exit-0", installed(**step), environments=(ENVIRONMENT,)).only().fetched_bytes == fetched
+
+
+def test_a_size_that_no_index_told_is_unknown_and_not_nothing(tmp_path: Path) -> None:
+    unknown = ENVIRONMENT.model_copy(update={"size": 0})
+    assert one(tmp_path, "exit-0", installed(), environments=(unknown,)).only().fetched_bytes is None
+
+
+@pytest.mark.parametrize("count", [-1, 10**16, "1", 1.5])
+def test_a_count_that_cannot_be_makes_the_result_unusable(tmp_path: Path, count: object) -> None:
+    assert one(tmp_path, "exit-0", installed(fetched_bytes=count)).only().cause == "no-result"
+
+
+def test_the_report_tells_of_both_and_of_what_the_access_point_fetched(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    other = TUPLE.replace("sm80", "sm90")
+    sweep.plan([submitted(TUPLE), submitted(other)], supplied=700_000_000)
+    sweep.log(("exit-0", TUPLE), ("retried", other))
+    sweep.result(TUPLE, installed(fetched_bytes=300_000_000))
+    outcomes = sweep.classify()
+    assert outcomes.supplied == 700_000_000
+    assert cost.summary(outcomes).endswith(
+        "1.00 GB fetched from channels, 0.70 GB of it by the access point for all, 0.0 MB transferred by HTCondor; "
+        "per tuple 0.30 GB fetched and 0.0 MB transferred."
+    )
+
+
+def test_outcomes_from_before_these_counts_are_read_and_say_nothing_of_them(tmp_path: Path) -> None:
+    outcomes = one(tmp_path, "exit-0", result()).classify()
+    parts = {"fetched_bytes", "transferred_bytes"}
+    text = outcomes.model_dump_json(by_alias=True, exclude={"supplied": True, "tuples": {"__all__": parts}})
+    earlier = Outcomes.model_validate_json(text)
+    assert (earlier.supplied, earlier.tuples[0].fetched_bytes, earlier.tuples[0].transferred_bytes) == (0, None, None)
+    assert "fetched" not in cost.summary(earlier)
+
+
+def test_a_tuples_story_has_its_bytes(tmp_path: Path) -> None:
+    sweep = one(tmp_path, "exit-0", installed(fetched_bytes=12_340_000))
+    write_model(sweep.here / OUTCOMES, sweep.classify())
+    told = story(sweep.here, TUPLE, ()).splitlines()
+    assert "  0.0 MB transferred by HTCondor, 12.3 MB fetched from channels by the last attempt" in told
