@@ -92,6 +92,9 @@ STATE_AFTER: dict[str, JobState | None] = {
 # HTCondor's hold codes for files that could not be transferred: output from the node, input to it.
 TRANSFER_HOLDS = (12, 13)
 
+# HTCondor's FileTransferEventType: input is queued, and begins; the slot is the job's from then on.
+_INPUT_BEGINS = (1, 2)
+
 # Clocks of one access point differ by seconds, and local time goes back an hour in autumn; more is a clock set back.
 _CLOCK_TOLERANCE = 7200
 
@@ -217,9 +220,11 @@ def _apply(job: Job, name: str, when: int, read: Read) -> None:
 
 
 def _execute(job: Job, when: int, read: Read) -> str:
+    claimed = job.receiving
     _close(job, when, "lost")  # a second start without an end between: the shadow died
     _matched(job, when)
     attempt = _attempt(read.event, when, read.line)
+    attempt.claimed = claimed
     job.attempts.append(attempt)
     return attempt.slot or ""
 
@@ -284,6 +289,8 @@ def _error(job: Job, when: int, read: Read) -> str:
 
 def _transfer(job: Job, when: int, read: Read) -> str:
     _matched(job, when)
+    if read.event.get("Type") in _INPUT_BEGINS and job.receiving is None:
+        job.receiving = when
     return ""
 
 
@@ -334,6 +341,7 @@ def _received(event: Any) -> int | None:
 
 def _close(job: Job, when: int, how: str, why: str = "", received: int | None = None) -> bool:
     """End the attempt that goes on, if one does."""
+    job.receiving = None
     if not job.attempts or job.attempts[-1].end is not None:
         return False
     last = job.attempts[-1]

@@ -32,7 +32,8 @@ class Attempt:
     The device is the one that the slot was given: `uuid` with `GPU-` or `MIG-` before it, compute `capability`
     ("8.0"), newest CUDA `runtime` that the `driver` supports ("12.4"); each None where the machine does not say.
     `ended_by` is what ended the attempt, `why` the words of that event; `exit_code` or `signal` is set when the
-    program itself ended. `received` are the bytes of its input that HTCondor transferred, where that event says.
+    program itself ended. `received` are the bytes of its input that HTCondor transferred, where that event says, and
+    `claimed` is when that transfer began: from then on the device was nobody else's.
     """
 
     start: int
@@ -51,6 +52,12 @@ class Attempt:
     exit_code: int | None = None
     signal: int | None = None
     received: int | None = None
+    claimed: int | None = None
+
+    @property
+    def transfer_seconds(self) -> int:
+        """How long its input took to arrive, 0 where the log does not say."""
+        return 0 if self.claimed is None else max(0, self.start - self.claimed)
 
     def seconds(self, now: int) -> int:
         """How long it ran; until `now` if it has not ended."""
@@ -58,7 +65,7 @@ class Attempt:
 
     def gpu_seconds(self, now: int) -> float:
         """Seconds times devices that the attempt held; until `now` if it has not ended."""
-        return self.seconds(now) * self.gpus
+        return (self.transfer_seconds + self.seconds(now)) * self.gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,8 @@ class Job:
 
     `matched` is when a slot first showed that it had the job; None says that none ever did. `evictions` are the
     words of whatever took a slot away, `transfer_failures` those about files that could not be moved, and `errors`
-    what execute nodes complained of. `removal` is the reason of the removal.
+    what execute nodes complained of. `removal` is the reason of the removal. `receiving` is when the transfer of its
+    input began, until it starts.
     """
 
     cluster: int
@@ -85,6 +93,7 @@ class Job:
     proc: int = 0
     state: JobState = JobState.IDLE
     matched: int | None = None
+    receiving: int | None = None
     attempts: list[Attempt] = field(default_factory=list)
     holds: list[tuple[int, int, str]] = field(default_factory=list)
     evictions: list[str] = field(default_factory=list)

@@ -104,6 +104,7 @@ def classify(here: Path, only: EnvironmentKey | None = None) -> Outcomes:
         pool=plan.pool,
         funnel=funnel(plan.space, outcomes),
         budget=plan.budget,
+        budgets=plan.budgets,
         supplied=plan.supplied,
         gpu_hours=round(sum(o.gpu_seconds for o in outcomes) / 3600, 4),
         channels=plan.channels,
@@ -264,6 +265,7 @@ def _whereabouts(attempts: Sequence[Attempt], job: Job, testimony: witness.Testi
         "queue_seconds": float(job.queue_seconds(now)),
         "run_seconds": float(last.seconds(now)) if last else None,
         "gpu_seconds": sum(a.gpu_seconds(now) for a in attempts),
+        "transfer_seconds": float(sum(a.transfer_seconds for a in attempts)),
         "transferred_bytes": _transferred(attempts),
     }
 

@@ -51,6 +51,7 @@ _MEANINGS: Final = {
     "run_seconds": "how long the attempt that decided ran, seconds",
     "source": "where its environment comes from: conda, pip or container",
     "gpu_seconds": "what all of its attempts held, seconds times GPUs",
+    "transfer_seconds": "how long the input of all attempts took to arrive, seconds",
     "install_seconds": "how long its last attempt installed, seconds",
     "probe_seconds": "how long its last attempt probed and measured, seconds",
     "transferred_bytes": "what HTCondor transferred to all of its attempts, without common files, bytes",

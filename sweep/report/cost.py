@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tabulate import tabulate
 
-from sweep.model import Verdict
+from sweep.model import Verdict, sm
 from sweep.schema import Outcome, Outcomes
 
 
@@ -23,17 +23,27 @@ def lines(outcomes: Outcomes, tablefmt: str) -> list[str]:
 def summary(outcomes: Outcomes) -> str:
     """What the GPUs were held for, against the budget if there was one; and what was fetched and transferred."""
     held = sum(o.gpu_seconds for o in outcomes.tuples)
-    budget = f" of a budget of {outcomes.budget:g}" if outcomes.budget is not None else ""
-    install = sum(o.install_seconds or 0.0 for o in outcomes.tuples)
-    probe = sum(o.probe_seconds or 0.0 for o in outcomes.tuples)
+    parts = {
+        "transferring input": sum(o.transfer_seconds or 0.0 for o in outcomes.tuples),
+        "installing": sum(o.install_seconds or 0.0 for o in outcomes.tuples),
+        "probing": sum(o.probe_seconds or 0.0 for o in outcomes.tuples),
+    }
     told = ""
-    if held and (install or probe):
-        rest = max(0.0, held - install - probe)
-        told = (
-            f": {install / held:.0%} installing, {probe / held:.0%} probing, {rest / held:.0%} transfers, starting "
-            "and attempts that were replaced"
-        )
-    return f"{held / 3600:.2f} GPU-hours{budget}{told}.{_traffic(outcomes)}"
+    if held and any(parts.values()):
+        parts["starting, ending and attempts that were replaced"] = max(0.0, held - sum(parts.values()))
+        told = ": " + ", ".join(f"{seconds / held:.0%} {what}" for what, seconds in parts.items())
+    return f"{held / 3600:.2f} GPU-hours{_budgets(outcomes)}{told}.{_traffic(outcomes)}"
+
+
+def _budgets(outcomes: Outcomes) -> str:
+    """The budgets, that of the sweep and those of capabilities with what these spent; empty where there are none."""
+    whole = f" of a budget of {outcomes.budget:g}" if outcomes.budget is not None else ""
+    held = {
+        capability: sum(o.gpu_seconds for o in outcomes.tuples if o.capability == capability) / 3600
+        for capability in outcomes.budgets
+    }
+    each = ", ".join(f"{sm(c)} {hours:.2f} of {outcomes.budgets[c]:g}" for c, hours in held.items())
+    return whole + (f" ({each})" if each else "")
 
 
 def _traffic(outcomes: Outcomes) -> str:
@@ -54,8 +64,10 @@ def _mean(sizes: list[int]) -> str:
 
 
 def _bytes(size: float) -> str:
-    """A number of bytes in GB, or in MB where it is small."""
-    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+    """A number of bytes in GB, or in MB or kB where it is small."""
+    if size >= 1e8:
+        return f"{size / 1e9:.2f} GB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def _table(
@@ -70,11 +82,12 @@ def _table(
             len(some),
             sum(o.attempts for o in some),
             sum(o.gpu_seconds for o in some) / 3600,
+            sum(o.transfer_seconds or 0.0 for o in some) / 3600,
             sum(o.install_seconds or 0.0 for o in some) / 3600,
             sum(o.probe_seconds or 0.0 for o in some) / 3600,
         ]
         for name, some in groups.items()
         if some
     ]
-    headers = [title, "tuples", "attempts", "GPU-hours", "installing", "probing"]
+    headers = [title, "tuples", "attempts", "GPU-hours", "transferring", "installing", "probing"]
     return tabulate(rows, headers=headers, tablefmt=tablefmt, floatfmt=".3f").splitlines()

@@ -65,8 +65,9 @@ class Payload(Frozen):
 
 
 class Outcome(OfTuple):
-    """What became of one tuple. Durations are seconds; `gpu_seconds` counts every attempt, `install_seconds` and
-    `probe_seconds` (with the measures of speed) are those of the last one.
+    """What became of one tuple. Durations are seconds; `gpu_seconds` counts every attempt, from where the transfer of
+    its input began; that took `transfer_seconds` of it. `install_seconds` and `probe_seconds` (with the measures of
+    speed) are those of the last attempt.
 
     `transferred_bytes` is what HTCondor transferred to its jobs, all attempts counted, without common files.
     `fetched_bytes` is what its last attempt had to fetch from channels: as the job counted it where packages come
@@ -105,6 +106,7 @@ class Outcome(OfTuple):
     run_seconds: Amount | None = None
     speed: tuple[Measure, ...] = ()
     gpu_seconds: Amount = 0.0
+    transfer_seconds: Amount | None = None
     install_seconds: Amount | None = None
     probe_seconds: Amount | None = None
     transferred_bytes: int | None = None
@@ -154,8 +156,9 @@ class Outcomes(Frozen):
     """outcomes.json: the truth of a sweep; every table and page is derived from it.
 
     `state` says how the sweep ended. `gpu_hours` is what the jobs held, all attempts counted, `budget` what they
-    might hold. `channels` are the channels as the plan saw them, `noted` by environment the versions of its packages
-    that matter to GPUs most. `supplied` is what the access point fetched from channels for the jobs, bytes.
+    might hold, `budgets` what those of a capability might. `channels` are the channels as the plan saw them, `noted`
+    by environment the versions of its packages that matter to GPUs most. `supplied` is what the access point fetched
+    from channels for the jobs, bytes.
     """
 
     schema_: Literal["sweep.outcomes/1"] = Field(default="sweep.outcomes/1", alias="schema")
@@ -171,6 +174,7 @@ class Outcomes(Frozen):
     digests: Digests = Digests()
     noted: dict[Shown, dict[Shown, Shown]] = Field(default={})
     budget: Amount | None = None
+    budgets: dict[Capability, Amount] = Field(default={})
     supplied: int = 0
     notes: tuple[Shown, ...] = ()
     outliers: tuple[Outlier, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,8 @@ def test_the_report_tells_of_both_and_of_what_the_access_point_fetched(tmp_path:
     outcomes = sweep.classify()
     assert outcomes.supplied == 700_000_000
     assert cost.summary(outcomes).endswith(
-        "1.00 GB fetched from channels, 0.70 GB of it by the access point for all, 0.0 MB transferred by HTCondor; "
-        "per tuple 0.30 GB fetched and 0.0 MB transferred."
+        "1.00 GB fetched from channels, 0.70 GB of it by the access point for all, 0.1 kB transferred by HTCondor; "
+        "per tuple 0.30 GB fetched and 0.1 kB transferred."
     )
 
 
@@ -102,3 +103,27 @@ def test_a_tuples_story_has_its_bytes(tmp_path: Path) -> None:
     write_model(sweep.here / OUTCOMES, sweep.classify())
     told = story(sweep.here, TUPLE, ()).splitlines()
     assert "  0.0 MB transferred by HTCondor, 12.3 MB fetched from channels by the last attempt" in told
+
+
+def test_the_time_that_input_took_is_the_gpus_too(tmp_path: Path) -> None:
+    """Forty seconds between the two lines of the log that tell of it."""
+    sweep = one(tmp_path, "exit-0", result())
+    log = sweep.here / "events.log"
+    before = sweep.only()
+    began = re.search(r"040 .*? (\d\d:\d\d):(\d\d) Started transferring input files", log.read_text())
+    assert began is not None and int(began[2]) < 20
+    for kind in ("Finished transferring input", "Job executing", "transferring output", "Job terminated"):
+        later = lambda m: f"{m[1]}{int(m[2]) + 40:02}{m[3]}"  # noqa: E731
+        log.write_text(re.sub(rf"(\d\d:\d\d:)(\d\d)([^\n]*{kind})", later, log.read_text()))
+    after = sweep.only()
+    assert after.transfer_seconds == (before.transfer_seconds or 0) + 40
+    assert after.gpu_seconds == before.gpu_seconds + 40
+    assert after.run_seconds == before.run_seconds
+
+
+def test_budgets_of_capabilities_stand_beside_what_they_spent(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    sweep.plan([submitted(TUPLE)], budget=100.0, budgets={"8.0": 0.5, "9.0": 3.0})
+    sweep.log(("exit-0", TUPLE))
+    sweep.result(TUPLE, result())
+    assert " GPU-hours of a budget of 100 (sm80 0.00 of 0.5, sm90 0.00 of 3)" in cost.summary(sweep.classify())
