@@ -111,7 +111,7 @@ class _Data(Frozen):
     package: tuple[_Package, ...]
 
 
-def build_channel(directory: Path, host_python: str) -> str:
+def build_channel(directory: Path, host_python: str, data: Path | None = None) -> str:
     """Build the channel in `directory`, unless it is there already, and return its `file://` URL.
 
     What is there is kept as long as it was made from the same data, stand-ins and host Python. A new channel is
@@ -121,19 +121,21 @@ def build_channel(directory: Path, host_python: str) -> str:
         directory: the channel's own directory; its parent is created.
         host_python: absolute path of the Python that the channel's `python` package runs (3.8 or newer), the
             same on every machine that installs from the channel.
+        data: what to build, in the form of channel.toml; by default that.
 
     Raises:
-        SandboxError: channel.toml is wrong, or the directory cannot be written.
+        SandboxError: the data are wrong, or the directory cannot be written.
     """
     directory = Path(directory).absolute()
     if not Path(host_python).is_absolute() or set(host_python) & set(" \t\n'\"\\$`"):
         raise SandboxError(f"host Python {host_python!r}: give an absolute path without spaces or quotes")
-    stamp = _stamp(host_python)
+    source = DATA if data is None else data
+    stamp = _stamp(host_python, source)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with _exclusively(directory.with_name(f".{directory.name}.lock")):
             if not _is_complete(directory, stamp):
-                _build_beside(directory, host_python, stamp)
+                _build_beside(directory, host_python, source, stamp)
     except OSError as error:
         raise SandboxError(
             f"cannot build the sandbox's channel in {directory}: {error.strerror or error}; check its "
@@ -142,8 +144,8 @@ def build_channel(directory: Path, host_python: str) -> str:
     return directory.as_uri()
 
 
-def _build_beside(directory: Path, host_python: str, stamp: str) -> None:
-    data = _load(DATA)
+def _build_beside(directory: Path, host_python: str, source: Path, stamp: str) -> None:
+    data = _load(source)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as scratch:
         fresh = Path(scratch, "channel")
         for subdir in SUBDIRS:
@@ -153,7 +155,7 @@ def _build_beside(directory: Path, host_python: str, stamp: str) -> None:
                 _write_archive(fresh, package, build, host_python)
         _index(fresh)
         for archive in data.corrupt:
-            _damage(fresh, archive)
+            _damage(fresh, archive, source)
         (fresh / STAMP).write_text(stamp)
         if directory.exists():
             directory.rename(Path(scratch, "old"))
@@ -173,10 +175,10 @@ def _exclusively(path: Path) -> Iterator[None]:
         yield
 
 
-def _stamp(host_python: str) -> str:
+def _stamp(host_python: str, data: Path) -> str:
     """A digest of everything that the channel's bytes depend on."""
     digest = hashlib.sha256(host_python.encode())
-    named = [("code", Path(__file__)), ("data", DATA)]
+    named = [("code", Path(__file__)), ("data", data)]
     named += [(path.relative_to(STANDINS).as_posix(), path) for path in _sources(STANDINS)]
     for name, path in named:
         content = path.read_bytes()
@@ -314,10 +316,10 @@ def _wait_for_rattler_at_exit() -> None:
         atexit.register(time.sleep, 0.05)
 
 
-def _damage(channel: Path, archive: _Archive) -> None:
+def _damage(channel: Path, archive: _Archive, source: Path) -> None:
     found = [path for subdir in SUBDIRS if (path := channel / subdir / archive.file_name).is_file()]
     if not found:
-        raise SandboxError(f"{DATA}: corrupt: there is no {archive.file_name}")
+        raise SandboxError(f"{source}: corrupt: there is no {archive.file_name}")
     content = bytearray(found[0].read_bytes())
     content[len(content) // 2] ^= 0xFF
     found[0].write_bytes(content)
