@@ -17,6 +17,8 @@ from sweep.model import GpuClass
 from sweep.schema import PlannedTuple
 from sweep.settings import LoadSettings
 
+_Ask = tuple[str, str | None]  # a capability, and a GPU class of it where each is tested
+
 
 @dataclass(frozen=True)
 class Category:
@@ -79,12 +81,11 @@ def categories(
 
     `classes` are those that jobs may run on. A job that waits counts too, so that no more are waiting than may run.
     """
-    found = {}
-    for tuple_ in tuples:
-        capability, gpu = wanted = _wanted(tuple_)
-        devices = [c.devices for c in classes if wanted in _asks(c)]
-        found[tuple_.id] = Category(capability, gpu, _at_once(devices, settings))
-    return found
+    wanted = dict.fromkeys(_wanted(t) for t in tuples)
+    limits = {w: _at_once([c.devices for c in classes if w in _asks(c)], settings) for w in wanted}
+    if settings.share < 1:
+        limits = _together(limits, settings.jobs)
+    return {t.id: Category(*_wanted(t), limits[_wanted(t)]) for t in tuples}
 
 
 def one_by_one(
@@ -111,6 +112,14 @@ def hours_at_least(seconds: Mapping[str, float], categories: Mapping[str, Catego
     return max((each / category.limit for category, each in whole.items()), default=0.0) / 3600
 
 
+def _together(limits: Mapping[_Ask, int], jobs: int) -> dict[_Ask, int]:
+    """The same limits, made smaller until they come to so many jobs, one of each at least; the largest first."""
+    found = dict(limits)
+    while sum(found.values()) > jobs and (largest := max(found.values())) > 1:
+        found[next(w for w, limit in found.items() if limit == largest)] -= 1
+    return found
+
+
 def _at_once(devices: Sequence[int], settings: LoadSettings) -> int:
     """How many jobs may run at once on GPU classes with so many devices each; nobody knows on which they land."""
     most = _part(sum(devices), settings.share)
@@ -124,19 +133,19 @@ def _part(devices: int, share: float) -> int:
     return max(1, math.floor(share * devices))
 
 
-def _wanted(tuple_: PlannedTuple) -> tuple[str, str | None]:
+def _wanted(tuple_: PlannedTuple) -> _Ask:
     return tuple_.capability, tuple_.gpu
 
 
-def _devices(classes: Sequence[GpuClass]) -> dict[tuple[str, str | None], int]:
+def _devices(classes: Sequence[GpuClass]) -> dict[_Ask, int]:
     """Devices by what a tuple may ask for: a capability, or a GPU class of it."""
-    found: dict[tuple[str, str | None], int] = {}
+    found: dict[_Ask, int] = {}
     for gpu in classes:
         for wanted in _asks(gpu):
             found[wanted] = found.get(wanted, 0) + gpu.devices
     return found
 
 
-def _asks(gpu: GpuClass) -> tuple[tuple[str, str | None], ...]:
+def _asks(gpu: GpuClass) -> tuple[_Ask, ...]:
     """What a tuple may ask for to land on a GPU class."""
     return (gpu.capability, None), (gpu.capability, gpu.label)

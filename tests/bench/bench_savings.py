@@ -47,9 +47,6 @@ SHARE = 0.5
 # Jobs at once for each core, in every run alike: the devices are simulated, the processors are not.
 JOBS_PER_CORE = 4
 LIMIT = "bench"
-# HTCondor 25.14 matches jobs as one that differ in GPUsMinRuntime alone, since Requirements name it only by way of
-# RequireGPUs. One that no slot takes then stops the others: in (a) those of a whole capability.
-TOLD_APART = "GPUsMinRuntime > 0"
 PATIENCE = 90  # seconds without any event, after which the full product's queue limit is over
 PYTHON = str(Path(sys.executable).absolute())
 
@@ -81,7 +78,7 @@ class Site:
             # Nobody waits in vain here but the full product, which sees to the end of that itself.
             "limits": {"queue": "20h", "deadline": "24h"},
             "load": {"share": SHARE},
-            "resources": {"memory": "500MB", "disk": "200MB", "requirements": TOLD_APART},
+            "resources": {"memory": "500MB", "disk": "200MB"},
             "submit": {"concurrency_limits": LIMIT},
             "pool": {"condor_config": str(self.pool.config_file)},
             "frameworks.pytorch": {"versions": versions(self.count), "python": "3.12"},
@@ -169,6 +166,8 @@ def limit_jobs(pool: SandboxPool) -> None:
     """Let no more jobs run at once than the machine can bear, whatever the devices could take."""
     with pool.config_file.open("a") as config:
         config.write(f"\n{LIMIT}_LIMIT = {JOBS_PER_CORE * (os.cpu_count() or 1)}\n")
+        # Otherwise twenty jobs of (a) that no slot ever takes hold up all others: see the setting load.jobs.
+        config.write("SCHEDD_ENABLE_PER_USER_MATCH_LIMITS = false\n")
     subprocess.run(["condor_reconfig"], check=True, stdout=subprocess.DEVNULL)
 
 

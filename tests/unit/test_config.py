@@ -96,6 +96,7 @@ platform = "linux-64"
 [load]
 share = 0.25
 share_of = "capability"
+jobs = 60
 idle = 50
 priority = -3
 gpu_hours = 200

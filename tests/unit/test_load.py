@@ -110,6 +110,21 @@ def test_wherever_jobs_land_no_class_gives_more_than_its_share_or_one_device(
         assert min(limit, count) <= max(1, share * count)
 
 
+@pytest.mark.parametrize(
+    ("devices", "jobs", "limits"),
+    [((8, 8), 20, (4, 4)), ((100, 8), 20, (16, 4)), ((100, 100, 2), 20, (9, 10, 1)), ((4, 4, 4), 2, (1, 1, 1))],
+)
+def test_no_more_are_in_the_queue_in_all_than_the_schedd_offers_to_slots(
+    devices: tuple[int, ...], jobs: int, limits: tuple[int, ...]
+) -> None:
+    """So that a capability whose devices are all busy does not hold up the others; the large ones give way."""
+    capabilities = ("7.0", "8.0", "9.0")[: len(devices)]
+    tuples = [tuple_("2.4", capability) for capability in capabilities]
+    pool = [gpu(c, devices=d) for c, d in zip(capabilities, devices, strict=True)]
+    found = categories(tuples, pool, LoadSettings(share=0.5, jobs=jobs))
+    assert tuple(found[t.id].limit for t in tuples) == limits
+
+
 @pytest.mark.parametrize("share_of", ["gpu-class", "capability"])
 def test_where_gpu_classes_are_tested_each_gives_its_own_share(share_of: str) -> None:
     a100, mig = (tuple_("2.4", "8.0", gpu=c.label) for c in POOL[1:3])
