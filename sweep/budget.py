@@ -25,8 +25,8 @@ TOKEN = "sweep:over-budget"  # noqa: S105 - the reason of a removal, as verdicts
 
 
 def gpu_hours(histories: Iterable[History], now: int) -> float:
-    """What all attempts held so far, in GPU-hours; those that still run until `now` (Unix seconds)."""
-    return sum(a.gpu_seconds(now) for history in histories for a in history.attempts) / 3600
+    """What all jobs held so far, in GPU-hours; those that still do until `now` (Unix seconds)."""
+    return sum(job.gpu_seconds(now) for history in histories for job in history.jobs) / 3600
 
 
 def watch(here: Path, say: Callable[[str], None]) -> None:

@@ -220,7 +220,7 @@ def _apply(job: Job, name: str, when: int, read: Read) -> None:
 
 
 def _execute(job: Job, when: int, read: Read) -> str:
-    claimed = job.receiving
+    claimed, job.receiving = job.receiving, None
     _close(job, when, "lost")  # a second start without an end between: the shadow died
     _matched(job, when)
     attempt = _attempt(read.event, when, read.line)
@@ -340,8 +340,10 @@ def _received(event: Any) -> int | None:
 
 
 def _close(job: Job, when: int, how: str, why: str = "", received: int | None = None) -> bool:
-    """End the attempt that goes on, if one does."""
-    job.receiving = None
+    """End the attempt that goes on, if one does; or the transfer before it."""
+    if job.receiving is not None:
+        job.lost_transfers += max(0, when - job.receiving)
+        job.receiving = None
     if not job.attempts or job.attempts[-1].end is not None:
         return False
     last = job.attempts[-1]

@@ -6,7 +6,7 @@ DAG passes over the environment's other tuples, and classification settles them 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -34,16 +34,21 @@ class Closed(Frozen):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-def first_of_each(tuples: Sequence[PlannedTuple]) -> Mapping[str, list[str]]:
+def first_of_each(tuples: Sequence[PlannedTuple], apart: Collection[str] = ()) -> Mapping[str, list[str]]:
     """By the tuple that goes first, the others of its environment; `tuples` are in the order in which they run.
 
-    Audits wait for nobody: they are there to contradict what is believed.
+    Audits wait for nobody: they are there to contradict what is believed. Nor do tuples of a capability that is
+    `apart` wait for one of another: they look at the gate when their turn comes.
     """
-    by_environment: dict[str, list[str]] = {}
+    by_environment: dict[str, list[PlannedTuple]] = {}
     for tuple_ in tuples:
         if not tuple_.audit:
-            by_environment.setdefault(tuple_.environment.id, []).append(tuple_.id)
-    return {first: others for first, *others in by_environment.values() if others}
+            by_environment.setdefault(tuple_.environment.id, []).append(tuple_)
+    return {
+        first.id: [t.id for t in others if t.capability not in apart or t.capability == first.capability]
+        for first, *others in by_environment.values()
+        if others
+    }
 
 
 def close(here: Path, first: Outcome, alike: Sequence[Outcome]) -> bool:

@@ -85,7 +85,7 @@ class Job:
     `matched` is when a slot first showed that it had the job; None says that none ever did. `evictions` are the
     words of whatever took a slot away, `transfer_failures` those about files that could not be moved, and `errors`
     what execute nodes complained of. `removal` is the reason of the removal. `receiving` is when the transfer of its
-    input began, until it starts.
+    input began, until it starts, and `lost_transfers` the seconds of those after which it did not start.
     """
 
     cluster: int
@@ -94,6 +94,7 @@ class Job:
     state: JobState = JobState.IDLE
     matched: int | None = None
     receiving: int | None = None
+    lost_transfers: int = 0
     attempts: list[Attempt] = field(default_factory=list)
     holds: list[tuple[int, int, str]] = field(default_factory=list)
     evictions: list[str] = field(default_factory=list)
@@ -116,6 +117,16 @@ class Job:
         """The user who removed the job; None if one of its own expressions did, or nobody."""
         found = re.search(r"\(by user ([^\s()]+)\)$", self.removal)
         return found[1] if found else None
+
+    def transfer_seconds(self, now: int) -> int:
+        """How long slots were held while input arrived, or did not; until `now` where it still does."""
+        still = 0 if self.receiving is None else max(0, now - self.receiving)
+        return sum(a.transfer_seconds for a in self.attempts) + self.lost_transfers + still
+
+    def gpu_seconds(self, now: int) -> float:
+        """Seconds times devices that it held, over all attempts and transfers."""
+        lost = self.transfer_seconds(now) - sum(a.transfer_seconds for a in self.attempts)
+        return sum(a.gpu_seconds(now) for a in self.attempts) + lost
 
     def queue_seconds(self, now: int) -> int:
         """How long it waited for its first start; until its end or `now` if there was none."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from packaging.version import Version
 
 from sweep.cuda import version_key
-from sweep.model import GpuClass
+from sweep.model import GpuClass, sm
 from sweep.schema import PlannedTuple
 from sweep.settings import LoadSettings
 
@@ -86,6 +86,23 @@ def categories(
     if settings.share < 1:
         limits = _together(limits, settings.jobs)
     return {t.id: Category(*_wanted(t), limits[_wanted(t)]) for t in tuples}
+
+
+def remarks(tuples: Sequence[PlannedTuple], classes: Sequence[GpuClass], settings: LoadSettings) -> list[str]:
+    """What a person would want to know of the limits: which class narrows a capability much, which budget is idle."""
+    found = []
+    for category in dict.fromkeys(categories(tuples, classes, settings).values()):
+        able = [c for c in classes if (category.capability, category.gpu) in _asks(c)]
+        whole = _part(sum(c.devices for c in able), settings.share)
+        if settings.share < 1 and whole >= 4 * _at_once([c.devices for c in able], settings):
+            small = min((c for c in able if _part(c.devices, settings.share) < c.devices), key=lambda c: c.devices)
+            found.append(
+                f"no more than {category.limit} on {sm(category.capability)} at once, since GPU class {small.label} "
+                f'has {small.devices} devices; share_of = "capability" would let {whole} run, and all might land there'
+            )
+    submitted = {t.capability for t in tuples}
+    idle = [capability for capability in settings.gpu_hours_of if capability not in submitted]
+    return found + [f"load.gpu_hours_of: no tuple of capability {capability} is submitted" for capability in idle]
 
 
 def one_by_one(

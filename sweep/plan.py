@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sweep import condor, digests, pool, prune, render, rules, sources, space, supply
+from sweep import condor, digests, load, pool, prune, render, rules, sources, space, supply
 from sweep.channels import Channels
 from sweep.config import load_stored
 from sweep.cuda import takers
@@ -125,6 +125,7 @@ def make_plan(here: Path, say: Say) -> Plan:
     with watch.stage("estimate"):
         earlier = earlier_sweep(here.parent, simulated=snapshot.simulated)
         cost = estimate(planned, environments, able, settings.cuda.driver_policy, settings.load, earlier, supplied)
+        limits = load.remarks([t for t in planned if t.submitted], able, settings.load)
     with watch.stage("hash"):
         seen = sources.snapshots(offers, channels)
     plan = Plan(
@@ -141,7 +142,7 @@ def make_plan(here: Path, say: Say) -> Plan:
         channels=seen,
         space=counts,
         estimate=cost,
-        notes=(*notes, *remarks, *reused.notes),
+        notes=(*notes, *remarks, *limits, *reused.notes),
         supplied=supplied.fetched if supplied else 0,
         rules_sha256=digests.planning_rules(facts, settings.rules),
         sources={name: chosen.source for name, chosen in settings.frameworks.items()},

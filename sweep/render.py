@@ -274,7 +274,7 @@ def tuples_dag(plan: Plan, here: Path, settings: Settings) -> str:
         tuples=submitted,
         config=DAGMAN_CONFIG if settings.load.idle is not None else "",
         categories=categories if settings.load.share < 1 else {},
-        gates=gate.first_of_each(submitted) if settings.load.gate else {},
+        gates=gate.first_of_each(submitted, plan.budgets) if settings.load.gate else {},
         chains=load.one_by_one(submitted, categories, plan.budgets),
         deadline=int(plan.deadline.timestamp()),
     )

@@ -230,7 +230,7 @@ def _outcome(each: _Judged, plan: Plan, environments: Environments, now: int) ->
         probe_seconds=_seconds(each.result, "probe", "speed"),
         fetched_bytes=_fetched(each.result, environment),
         speed=tuple(each.result.speed) if each.result and finding.cause.verdict is Verdict.WORKS else (),
-        **(_whereabouts(each.history.attempts, each.job, each.testimony, now) if each.history and each.job else {}),
+        **(_whereabouts(each.history, each.job, each.testimony, now) if each.history and each.job else {}),
     )
 
 
@@ -250,11 +250,11 @@ def _fetched(result: ProbeResult | None, environment: PlannedEnvironment | None)
     return step.fetched_bytes
 
 
-def _whereabouts(attempts: Sequence[Attempt], job: Job, testimony: witness.Testimony, now: int) -> dict[str, Any]:
+def _whereabouts(history: History, job: Job, testimony: witness.Testimony, now: int) -> dict[str, Any]:
     """Where, when and how long a tuple's deciding job ran, and what all of its jobs held; from the event log."""
     last = job.attempts[-1] if job.attempts else None
     return {
-        "attempts": len(attempts),
+        "attempts": len(history.attempts),
         "machine": last.machine if last else None,
         "device": last.device if last else None,
         "driver": (last.driver if last else None) or testimony.driver,
@@ -264,9 +264,9 @@ def _whereabouts(attempts: Sequence[Attempt], job: Job, testimony: witness.Testi
         "ended": datetime.fromtimestamp(last.end, UTC) if last and last.end is not None else None,
         "queue_seconds": float(job.queue_seconds(now)),
         "run_seconds": float(last.seconds(now)) if last else None,
-        "gpu_seconds": sum(a.gpu_seconds(now) for a in attempts),
-        "transfer_seconds": float(sum(a.transfer_seconds for a in attempts)),
-        "transferred_bytes": _transferred(attempts),
+        "gpu_seconds": sum(j.gpu_seconds(now) for j in history.jobs),
+        "transfer_seconds": float(sum(j.transfer_seconds(now) for j in history.jobs)),
+        "transferred_bytes": _transferred(history.attempts),
     }
 
 

@@ -58,13 +58,13 @@ class LoadSettings(Table):
 
     `share` is the part of the devices that it may have at once, waiting jobs counted in; one job at least.
     `share_of` is what that is a part of: of each GPU class, so that no class gives more even if all jobs of a
-    capability land on it, or of the capability as a whole. `jobs` is how many jobs may be in the queue at once in all,
-    one of each capability at least; with a share of 1 nothing is limited. The default is what a schedd of HTCondor 25
-    offers of one user's waiting jobs in a cycle (MAX_CONCURRENT_UPLOADS_PER_USER): more of them, if no slot is free for
-    the first, hold up all the others. `idle` is how many jobs may wait at once; None leaves it to HTCondor.
-    `priority` is HTCondor's job priority, which orders the jobs of one user. `gpu_hours` is a budget: when it is spent
-    nothing more is started; `gpu_hours_of` are such budgets by capability. With `gate` one tuple of each environment
-    goes first, and what it proves of the environment is not run again.
+    capability land on it, or of the capability as a whole. `jobs` is how many may be in the queue at once in all, one
+    of each capability at least; with a share of 1 nothing is limited. Its default is what a schedd of HTCondor 25
+    offers of one user's waiting jobs in a cycle (MAX_CONCURRENT_UPLOADS_PER_USER): more of them, if no slot is free
+    for the first, hold up all the others. `idle` is how many jobs may wait at once; None leaves it to HTCondor.
+    `priority` is HTCondor's job priority, which orders the jobs of one user. `gpu_hours` is a budget: when it is
+    spent nothing more is started; `gpu_hours_of` are such budgets by capability. With `gate` one tuple of each
+    environment goes first, and what it proves of the environment is not run again.
     """
 
     share: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -15,6 +15,16 @@ from sweep.schema import Evidence, Outcome, PlannedTuple
 IDS = ["pytorch-2.5-cuda12.4-sm80", "pytorch-2.5-cuda12.4-sm90", "pytorch-2.5-cuda12.4-sm70"]
 
 
+def test_a_capability_apart_waits_for_no_other() -> None:
+    """Else a budget's chain of its tuples would stand still behind another capability's queue."""
+    tuples = [tuple_("2.5", capability) for capability in ("8.0", "9.0", "7.0")]
+    first, h100, v100 = (t.id for t in tuples)
+    assert gate.first_of_each(tuples, {"9.0"}) == {first: [v100]}
+    assert gate.first_of_each(tuples, {"8.0"}) == {first: [h100, v100]}
+    twice = [tuple_("2.5", "9.0"), tuple_("2.5", "9.0", gpu="h100")]
+    assert gate.first_of_each(twice, {"9.0"}) == {twice[0].id: [twice[1].id]}
+
+
 def outcome(tuple_id: str, cause: Cause, attempts: int = 0) -> Outcome:
     return Outcome(
         id=tuple_id,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_advise import gpu
 
-from sweep.load import categories, most_telling_first, one_by_one
+from sweep.load import categories, most_telling_first, one_by_one, remarks
 from sweep.model import Cause, VersionTuple
 from sweep.schema import PlannedTuple, Prediction
 from sweep.settings import LoadSettings
@@ -123,6 +123,19 @@ def test_no_more_are_in_the_queue_in_all_than_the_schedd_offers_to_slots(
     pool = [gpu(c, devices=d) for c, d in zip(capabilities, devices, strict=True)]
     found = categories(tuples, pool, LoadSettings(share=0.5, jobs=jobs))
     assert tuple(found[t.id].limit for t in tuples) == limits
+
+
+def test_a_small_class_that_narrows_a_capability_is_named_and_so_is_a_budget_of_nothing() -> None:
+    pool = [gpu("8.0", "A100", 40), gpu("8.0", "A100 old", 2), gpu("9.0", "H100", 4)]
+    tuples = [tuple_("2.4", "8.0"), tuple_("2.4", "9.0")]
+    said = remarks(tuples, pool, LoadSettings(share=0.5, gpu_hours_of={"9.0": 1.0, "9.1": 5.0}))
+    assert said == [
+        f"no more than 1 on sm80 at once, since GPU class {pool[1].label} has 2 devices; "
+        'share_of = "capability" would let 21 run, and all might land there',
+        "load.gpu_hours_of: no tuple of capability 9.1 is submitted",
+    ]
+    for settings in (LoadSettings(share=0.5, share_of="capability"), LoadSettings(share=1.0)):
+        assert remarks(tuples, pool, settings) == []
 
 
 @pytest.mark.parametrize("share_of", ["gpu-class", "capability"])

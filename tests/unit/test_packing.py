@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
 import pytest
-from sweepdir import Sweep, one, result
+from sweepdir import TUPLE, Sweep, one, result
 
 from sweep import steps
 from sweep.config import load
@@ -16,7 +17,7 @@ from sweep.packing import pack
 from sweep.places import PACKED
 
 BROKEN = {"rung": "kernel", "message": "no kernel image is available"}
-LOGS = {"job.out": b"out\n", "job.err": b"\xff\x00err\n", "payload.out": b"", "payload.xml": b"<testsuites/>"}
+LOGS = {"job.out": b"out\n", "job.err": b"\xff\x00err\n", "payload.out": b""}
 
 
 def with_logs(sweep: Sweep) -> Path:
@@ -61,6 +62,34 @@ def test_packing_again_keeps_what_is_packed_and_takes_the_newer_of_two(tmp_path:
     assert pack(sweep.here, outcomes) == 0
 
 
+def test_what_a_payload_is_judged_by_stays_and_one_that_failed_keeps_its_output(tmp_path: Path) -> None:
+    for name, code in (("passed", 0), ("failed", 1)):
+        sweep = one(tmp_path / name, "exit-0", result())
+        directory = with_logs(sweep)
+        ended = {"ended": "exited", "exit_code": code, "seconds": 1.0}
+        (directory / "payload.json").write_text(json.dumps({"schema": "sweep.payload/1", "tuple": TUPLE} | ended))
+        (directory / "payload.xml").write_text('<testsuites><testsuite tests="2" failures="1"/></testsuites>')
+        before = sweep.classify()
+        assert before.tuples[0].payload is not None
+        pack(sweep.here, before.tuples)
+        assert sweep.classify() == before
+        assert (directory / "payload.out").exists() is (name == "failed")
+
+
+def test_a_damaged_archive_is_an_error_and_no_traceback(tmp_path: Path) -> None:
+    sweep = one(tmp_path, "exit-0", result())
+    directory = with_logs(sweep)
+    with zipfile.ZipFile(sweep.here / PACKED, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("earlier/job.out", "x" * 1000)
+    data = bytearray((sweep.here / PACKED).read_bytes())
+    data[48:52] = b"\xff\xff\xff\xff"  # inside the compressed text
+    (sweep.here / PACKED).write_bytes(data)
+    with pytest.raises(ResultsError, match="cannot be packed"):
+        pack(sweep.here, sweep.classify().tuples)
+    assert {path.name for path in directory.iterdir()} >= set(LOGS)
+    assert not list(sweep.here.glob("tuples/*.new"))
+
+
 def test_a_link_is_neither_followed_nor_removed(tmp_path: Path) -> None:
     sweep = one(tmp_path, "exit-0", result())
     (directory,) = (sweep.here / "tuples").iterdir()
@@ -74,7 +103,7 @@ def test_an_archive_that_cannot_be_read_leaves_everything_as_it_is(tmp_path: Pat
     sweep = one(tmp_path, "exit-0", result())
     directory = with_logs(sweep)
     (sweep.here / PACKED).write_bytes(b"not a zip")
-    with pytest.raises(ResultsError, match=r"cannot be packed into .*logs\.zip"):
+    with pytest.raises(ResultsError, match=r"cannot be packed into .*logs\.zip, and stay"):
         pack(sweep.here, sweep.classify().tuples)
     assert {name: (directory / name).read_bytes() for name in LOGS} == LOGS
     assert (sweep.here / PACKED).read_bytes() == b"not a zip"

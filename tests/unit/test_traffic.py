@@ -127,3 +127,9 @@ def test_budgets_of_capabilities_stand_beside_what_they_spent(tmp_path: Path) ->
     sweep.log(("exit-0", TUPLE))
     sweep.result(TUPLE, result())
     assert " GPU-hours of a budget of 100 (sm80 0.00 of 0.5, sm90 0.00 of 3)" in cost.summary(sweep.classify())
+
+
+def test_a_transfer_after_which_nothing_started_held_the_device_too(tmp_path: Path) -> None:
+    """The recorded job had its slot for six seconds, and then no input."""
+    outcome = one(tmp_path, "input-missing").only()
+    assert (outcome.attempts, outcome.gpu_seconds, outcome.transfer_seconds) == (0, 6, 6)
