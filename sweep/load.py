@@ -98,7 +98,7 @@ def remarks(tuples: Sequence[PlannedTuple], classes: Sequence[GpuClass], setting
             small = min((c for c in able if _part(c.devices, settings.share) < c.devices), key=lambda c: c.devices)
             found.append(
                 f"no more than {category.limit} on {sm(category.capability)} at once, since GPU class {small.label} "
-                f'has {small.devices} devices; share_of = "capability" would let {whole} run, and all might land there'
+                f'has {small.devices} devices; share_of = "capability" would let {whole} run, perhaps all there'
             )
     submitted = {t.capability for t in tuples}
     idle = [capability for capability in settings.gpu_hours_of if capability not in submitted]

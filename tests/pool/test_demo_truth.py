@@ -148,6 +148,12 @@ def test_the_output_says_that_the_gpus_are_simulated(here: Path, demonstration: 
     assert len(rows) == len(truth.CAUSE_OF)
 
 
+def test_a_tuple_takes_no_more_than_five_files(here: Path) -> None:
+    directories = list((here / "tuples").iterdir())
+    assert directories
+    assert max(len(list(directory.iterdir())) for directory in directories) <= 5
+
+
 def test_classifying_again_gives_the_same_bytes(here: Path) -> None:
     before = (here / "outcomes.json").read_bytes()
     for _ in range(2):

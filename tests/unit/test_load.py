@@ -131,7 +131,7 @@ def test_a_small_class_that_narrows_a_capability_is_named_and_so_is_a_budget_of_
     said = remarks(tuples, pool, LoadSettings(share=0.5, gpu_hours_of={"9.0": 1.0, "9.1": 5.0}))
     assert said == [
         f"no more than 1 on sm80 at once, since GPU class {pool[1].label} has 2 devices; "
-        'share_of = "capability" would let 21 run, and all might land there',
+        'share_of = "capability" would let 21 run, perhaps all there',
         "load.gpu_hours_of: no tuple of capability 9.1 is submitted",
     ]
     for settings in (LoadSettings(share=0.5, share_of="capability"), LoadSettings(share=1.0)):
