@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +23,8 @@ from sweep.files import read_whole
 
 DIRECTORY = "packages"
 _AT_ONCE = 8  # downloads wait for the network most of the time
+_TRIES = 3  # of each package: an answer can be cut, or be another one, for once
+_PAUSE = 1.0  # seconds between them
 # An encoded name would have to be decoded on the node too; such packages, if there are any, jobs fetch themselves.
 _LINE = re.compile(r"(\S+/([^/\s]+)/([^/\s%#]+\.(?:conda|tar\.bz2)))#([0-9a-f]{32})")
 
@@ -105,18 +108,14 @@ class Store:
         os.close(handle)
         new = Path(name)
         try:
-            try:
-                self._download(url, new)
-            except ChannelError as error:
-                raise ChannelError(
-                    f"{error}\njobs are to bring their packages along: check the network and downloads.mirrors, or "
-                    'set downloads.packages = "fetch"'
-                ) from error
-            if (found := _md5(new)) != package.md5:
-                raise ChannelError(
-                    f"{url}: its MD5 is {found}, and the lock says {package.md5}; if it stays so, the channel or its "
-                    "mirror has another package under this name: clear the channel's cached metadata and plan again"
-                )
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    self._fetch(url, new, package.md5)
+                    break
+                except ChannelError:
+                    if not tries_left:
+                        raise
+                    time.sleep(_PAUSE)
             new.chmod(0o644)
             size = new.stat().st_size
             new.replace(path)
@@ -124,6 +123,20 @@ class Store:
             with suppress(FileNotFoundError):
                 new.unlink()
         return size
+
+    def _fetch(self, url: str, new: Path, md5: str) -> None:
+        try:
+            self._download(url, new)
+        except ChannelError as error:
+            raise ChannelError(
+                f"{error}\njobs are to bring their packages along: check the network and downloads.mirrors, or "
+                'set downloads.packages = "fetch"'
+            ) from error
+        if (found := _md5(new)) != md5:
+            raise ChannelError(
+                f"{url}: its MD5 is {found}, and the lock says {md5}; if it stays so, the channel or its mirror has "
+                "another package under this name: clear the channel's cached metadata and plan again"
+            )
 
 
 def _link(link: Path, target: Path) -> None:

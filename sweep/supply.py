@@ -6,7 +6,7 @@ mirrors, and links to the packages where these travel along.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,21 +54,36 @@ def prepare(
         ResultsError: the sweep's directory, or where packages are kept, cannot be written.
     """
     downloads = settings.downloads
-    for environment in environments:
-        lock = environment.source.lock
-        if downloads.mirrors and lock:
-            text = read_whole(_directory(here, environment) / lock).decode()
-            write_atomic(_for_jobs(here, environment) / lock, mirrors.in_lock(text, downloads.mirrors), durable=False)
+    notes = _write_locks_with_mirrors(environments, downloads.mirrors, here) if downloads.mirrors else ()
     if not downloads.with_jobs:
-        return None, ()
+        return None, notes
     store = Store((settings.conda.cache or places.cache_dir()) / DIRECTORY, channels.download, downloads.mirrors)
     supply = store.supply(
         (_directory(here, e) / lock, _for_jobs(here, e) / DIRECTORY)
         for e in environments
         if e.source is Source.CONDA and (lock := e.source.lock)
     )
-    wheels = any(e.source is Source.PIP for e in environments)
-    return supply, ("wheels are fetched by the jobs: downloads.packages is for conda packages",) if wheels else ()
+    if any(e.source is Source.PIP for e in environments):
+        notes += ("wheels are fetched by the jobs: downloads.packages is for conda packages",)
+    return supply, notes
+
+
+def _write_locks_with_mirrors(
+    environments: Sequence[PlannedEnvironment], elsewhere: Mapping[str, str], here: Path
+) -> tuple[str, ...]:
+    """Write the locks that ask mirrors; a note of each address in whose place none of them asks one."""
+    locks = [(environment, lock) for environment in environments if (lock := environment.source.lock)]
+    used: set[str] = set()
+    for environment, lock in locks:
+        text = read_whole(_directory(here, environment) / lock).decode()
+        used |= mirrors.used_in_lock(text, elsewhere)
+        write_atomic(_for_jobs(here, environment) / lock, mirrors.in_lock(text, elsewhere), durable=False)
+    return tuple(
+        f"downloads.mirrors: {address} is in none of this plan's locks, so its mirror is not asked; write the "
+        "address as the locks have it"
+        for address in elsewhere
+        if locks and address not in used
+    )
 
 
 def lock(here: Path, environment: EnvironmentKey, source: Source, settings: Settings) -> Path | None:

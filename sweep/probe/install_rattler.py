@@ -4,7 +4,8 @@ rattler does not compare `file://` packages with the lock's hashes, "installs" a
 prefix behind when it fails. This script does the first, refuses the second, and removes the third. It runs on a
 node that has Python 3.10 or newer with py-rattler 0.28.
 
-rattler keeps no archives: with ARCHIVES, packages are first fetched into that directory, and left there for others.
+rattler keeps no archives: with ARCHIVES, packages are first fetched into that directory, and left there for others,
+each under its name only when it is what the lock says.
 
 Exit codes: 0 installed, 10 checksum, 11 corrupt, 12 missing, 13 count, 14 network, 15 disk full, 16 anything else.
 The last line on standard error says why.
@@ -33,6 +34,8 @@ EXIT_CODES = {
 }
 
 AT_ONCE = 8  # packages that are fetched at a time
+TRIES = 3  # of each package: an answer can be cut, or be another one, for once
+PAUSE = 1.0  # seconds between them
 
 # What rattler's errors say, by kind; the first that fits decides. A full disk shows itself as many other errors.
 TEXTS = (
@@ -121,7 +124,15 @@ def check_local(package: Package) -> None:
     """
     if not package.url.startswith("file://"):
         return
-    path = urllib.parse.unquote(urllib.parse.urlsplit(package.url).path)
+    compare(package, urllib.parse.unquote(urllib.parse.urlsplit(package.url).path))
+
+
+def compare(package: Package, path: str) -> None:
+    """Compare an archive with the lock's hash, if there is one.
+
+    Raises:
+        Failure: it is not there, or is another one.
+    """
     digest = hashlib.new(package.algorithm or "md5")
     try:
         with open(path, "rb") as file:
@@ -139,12 +150,35 @@ def check_local(package: Package) -> None:
         )
 
 
+async def fetch_one(client: Any, package: Package, path: str) -> None:
+    """Fetch a package to a path, where nothing appears but what has the lock's hash.
+
+    Raises:
+        Failure: it has another hash, at every try.
+        Exception: one of rattler's, it cannot be had.
+    """
+    import pathlib
+
+    from rattler.package_streaming import download_to_path
+
+    part = path + ".part"
+    for tries_left in reversed(range(TRIES)):
+        try:
+            await download_to_path(client, package.url, pathlib.Path(part))
+            compare(package, part)
+            break
+        except Exception:
+            if not tries_left:
+                raise
+            await asyncio.sleep(PAUSE)
+    os.replace(part, path)
+
+
 async def fetch(packages: List[Package], directory: str) -> List[Package]:
     """The packages with what is not on this machine fetched into a directory, and named by its place there."""
     import pathlib
 
     from rattler import Client
-    from rattler.package_streaming import download_to_path
 
     os.makedirs(directory, exist_ok=True)
     client = Client.default_client()
@@ -153,10 +187,10 @@ async def fetch(packages: List[Package], directory: str) -> List[Package]:
     async def one(package: Package) -> Package:
         if package.url.startswith("file://"):
             return package
-        path = pathlib.Path(os.path.abspath(directory), package.file_name)
+        path = os.path.join(os.path.abspath(directory), package.file_name)
         async with places:
-            await download_to_path(client, package.url, path)
-        return package._replace(url=path.as_uri())
+            await fetch_one(client, package, path)
+        return package._replace(url=pathlib.Path(path).as_uri())
 
     return list(await asyncio.gather(*(one(package) for package in packages)))
 
@@ -195,10 +229,10 @@ def install(lock: str, prefix: str, cache: str, archives: Optional[str] = None) 
     packages = read_lock(lock)
     prefix = os.path.abspath(prefix)  # a relative one would be written into the installed scripts
     try:
-        if archives is not None:
-            packages = asyncio.run(fetch(packages, archives))
         for package in packages:
             check_local(package)
+        if archives is not None:
+            packages = asyncio.run(fetch(packages, archives))
         import pathlib
 
         import rattler

@@ -5,8 +5,8 @@ and nothing built: every wheel is in the lock with its hashes, and what is insta
 runs with the node's own Python, 3.8 or newer, and needs nothing else of it.
 
 SHARED is a directory in which the jobs of a machine share a cache; CACHE is this job's own. uv compares what it has
-unpacked into its cache with nothing, so installed files are compared with their records; and whatever goes wrong with
-a shared cache is tried once more without it.
+unpacked into its cache with nothing, so installed files are compared with their records, and a cache that is found
+damaged is removed. Whatever goes wrong with a shared cache is tried once more without it.
 
 Exit codes: 0 installed, 10 checksum, 11 corrupt, 12 missing, 13 count, 14 network, 15 disk full, 16 anything else.
 The last line on standard error says why.
@@ -28,6 +28,10 @@ import venv
 from typing import Dict, List, NoReturn, Optional, Set
 
 EXIT_CODES = {"checksum": 10, "corrupt": 11, "missing": 12, "count": 13, "network": 14, "disk-full": 15, "other": 16}
+
+# What reading an installed file or its record raises when these are not what they should be; other errors of the
+# system say nothing about them.
+UNREADABLE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, TypeError, csv.Error)
 
 # Before their first error uv and pip tell of their progress, with names and sizes that look like anything.
 ERROR = re.compile(r"^\s*(error\b|×|Traceback\b)", flags=re.MULTILINE | re.IGNORECASE)
@@ -166,23 +170,53 @@ def installed(prefix: str) -> Set[str]:
 
 
 def altered(prefix: str) -> Optional[str]:
-    """The first installed file that is not as the record of its distribution has it; None where all are."""
+    """The first installed file that is not as a distribution's record has it, or is in none; None where all are."""
     site = site_packages(prefix)
+    recorded: Dict[str, Set[str]] = {}
     for name in sorted(os.listdir(site)):
         if not name.endswith(".dist-info"):
             continue
-        with open(os.path.join(site, name, "RECORD"), encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.reader(file) if len(row) == 3 and row[1]]
+        record = os.path.join(name, "RECORD")
+        try:
+            with open(os.path.join(site, record), encoding="utf-8", newline="") as file:
+                rows = [row for row in csv.reader(file) if len(row) == 3]
+        except UNREADABLE:
+            return record
         for path, digest, _ in rows:
-            algorithm, _, expected = digest.partition("=")
-            try:
-                with open(os.path.join(site, path), "rb") as content:
-                    found = hashlib.new(algorithm, content.read()).digest()
-            except FileNotFoundError:
-                return path
-            if base64.urlsafe_b64encode(found).decode().rstrip("=") != expected:
+            recorded.setdefault(os.path.normpath(path), set()).add(digest)
+    for path, digests in recorded.items():
+        # Where two distributions have the same file, the installer has left that of one of them.
+        if "" not in digests and not any(fits(os.path.join(site, path), digest) for digest in digests):
+            return path
+    # A file that is in no record may still be run: Python does so with each .pth.
+    for directory, _, names in os.walk(site):
+        for name in names:
+            path = os.path.relpath(os.path.join(directory, name), site)
+            if path not in recorded:
                 return path
     return None
+
+
+def fits(path: str, digest: str) -> bool:
+    """Whether a file is there with a digest as records have it, `ALGORITHM=BASE64`."""
+    algorithm, _, expected = digest.partition("=")
+    try:
+        with open(path, "rb") as content:
+            found = hashlib.new(algorithm, content.read()).digest()
+    except UNREADABLE:
+        return False
+    return base64.urlsafe_b64encode(found).decode().rstrip("=") == expected
+
+
+def put_away(cache: str) -> None:
+    """Remove a damaged cache: by a rename first, so that no job begins with half of it."""
+    aside = "%s.damaged.%d" % (cache, os.getpid())
+    try:
+        os.rename(cache, aside)
+    except OSError as error:
+        sys.stderr.write("it cannot be removed: %s\n" % error)
+        return
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def install(lock: str, prefix: str, cache: str, installer: str, shared: Optional[str] = None) -> int:
@@ -198,7 +232,8 @@ def install(lock: str, prefix: str, cache: str, installer: str, shared: Optional
             path = altered(prefix)
             if path is None:
                 return count
-            sys.stderr.write("%s is not as it was packed: the cache in %s is damaged, remove it\n" % (path, kept))
+            sys.stderr.write("%s is not as it was packed: the cache in %s is damaged and removed\n" % (path, kept))
+            put_away(kept)
         except (Failure, OSError) as failure:
             sys.stderr.write("with the cache in %s: %s\n" % (kept, failure))
         sys.stderr.write("once more without the cache\n")

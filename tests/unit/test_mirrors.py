@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweep.mirrors import in_lock, replaced
+from sweep.mirrors import in_lock, replaced, used_in_lock
 
 MIRRORS = {"https://c.example": "http://near/all", "https://c.example/forge": "file:///srv/forge"}
 
@@ -37,3 +37,18 @@ def test_of_a_requirements_txt_the_indexes_are_replaced() -> None:
     )
     near = text.replace("--index-url https://c.example/", "--index-url http://near/all/")
     assert in_lock(text, MIRRORS) == near.replace("url=https://c.example/forge", "url=file:///srv/forge")
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["--index-url\t", "--extra-index-url  ", "--find-links ", "--find-links=", "-i ", "-f ", "torch @ ", "a.b[c,d]@"],
+)
+def test_whatever_names_an_address_in_a_requirements_txt_is_covered(before: str) -> None:
+    text = f"{before}https://c.example/forge/a-1-py3-none-any.whl\n"
+    assert in_lock(text, MIRRORS) == f"{before}file:///srv/forge/a-1-py3-none-any.whl\n"
+
+
+def test_the_addresses_that_a_lock_has_are_told_by_the_mirror_that_is_asked() -> None:
+    text = "# https://c.example/main\n@EXPLICIT\nhttps://c.example/forge/noarch/a-1-0.conda#0123\n"
+    assert used_in_lock(text, MIRRORS) == {"https://c.example/forge"}
+    assert used_in_lock(text, {"https://other.example": "http://near"}) == set()

@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from sweep import packages
 from sweep.errors import ChannelError, ResultsError
 from sweep.packages import Package, Store, Supply, locked
 
 URL = "https://conda.example/c/linux-64/a-1.0-0.conda"
 CONTENT = b"an archive"
 MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "_PAUSE", 0)
 
 
 class Channel:
@@ -81,6 +87,22 @@ def test_another_package_under_the_name_is_refused_and_not_kept(tmp_path: Path) 
     with pytest.raises(ChannelError, match=f"a-1.0-0.conda: its MD5 is .* the lock says {MD5}"):
         Store(tmp_path / "store", channel.download).supply([(lock(tmp_path, f"{URL}#{MD5}"), tmp_path / "one")])
     assert files(tmp_path / "store") == set()
+
+
+@pytest.mark.parametrize("first", [b"", CONTENT[:-1], None])
+def test_a_package_that_came_cut_or_not_at_all_is_asked_for_again(tmp_path: Path, first: bytes | None) -> None:
+    channel = Channel()
+
+    def unsteady(url: str, target: Path) -> None:
+        channel.download(url, target)
+        if len(channel.fetched) < 3:
+            target.write_bytes(first or b"")
+            if first is None:
+                raise ChannelError("cannot download it: connection closed")
+
+    locks = [(lock(tmp_path, f"{URL}#{MD5}"), tmp_path / "one")]
+    assert Store(tmp_path / "store", unsteady).supply(locks).fetched == len(CONTENT)
+    assert (tmp_path / "one" / "linux-64" / "a-1.0-0.conda").read_bytes() == CONTENT
 
 
 def test_an_interrupted_download_leaves_nothing_and_says_what_to_do(tmp_path: Path) -> None:

@@ -68,12 +68,22 @@ def test_with_mirrors_jobs_get_a_lock_of_their_own(tmp_path: Path, source: Sourc
         tmp_path, '[downloads]\nmirrors = { "https://conda.example" = "http://near.example/mirror/" }'
     )
     here = sweep_of(tmp_path, text, name)
-    supply.prepare([environment(A, source)], settings, Channels(tmp_path, "linux-64"), here)
+    assert supply.prepare([environment(A, source)], settings, Channels(tmp_path, "linux-64"), here) == (None, ())
     own = here / "environments" / A.environment.id / name
     theirs = supply.lock(here, A.environment, source, settings)
     assert own.read_text() == text
     assert theirs is not None and theirs.name == name
     assert theirs.read_text() == text.replace("https://conda.example", "http://near.example/mirror")
+
+
+def test_an_address_that_no_lock_has_is_noted(tmp_path: Path) -> None:
+    mirrors = '{ "https://conda.example" = "http://near.example", "https://conda.exmaple" = "http://near.example" }'
+    settings = settings_of(tmp_path, f"[downloads]\nmirrors = {mirrors}")
+    here = sweep_of(tmp_path, f"@EXPLICIT\n{URL}#{'0' * 32}\n")
+    _, (note,) = supply.prepare([environment(A)], settings, Channels(tmp_path, "linux-64"), here)
+    assert note.startswith("downloads.mirrors: https://conda.exmaple is in none of this plan's locks")
+    nothing = environment(A, Source.CONTAINER)
+    assert supply.prepare([nothing], settings, Channels(tmp_path, "linux-64"), here) == (None, ())
 
 
 def test_packages_of_a_real_lock_are_linked_whole(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from counted import Host, counted
-from test_install_wheels import TORCH, Job
+from test_install_wheels import TORCH, Job, install_step
 
 from sweep.probe import install_wheels
 
@@ -62,8 +62,44 @@ def test_an_unpacked_wheel_that_was_altered_is_found_and_fetched_again(job: Job,
     victim.write_text("version = 'altered'\n")
     code, said = install(job, shared)
     assert code == 0 and works(job), said
-    assert f"helper.py is not as it was packed: the cache in {shared}/uv is damaged, remove it" in said
+    assert f"helper.py is not as it was packed: the cache in {shared}/uv is damaged and removed" in said
     assert host.packages["helper-1.0-py3-none-any.whl"] == 2
+    assert list(shared.iterdir()) == []
+    code, said = install(job, shared)
+    assert code == 0 and works(job) and "once more" not in said
+    assert (shared / "uv").is_dir()
+
+
+def test_a_file_in_the_cache_that_no_wheel_has_does_not_run(job: Job, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    assert install(job, shared)[0] == 0
+    (beside,) = shared.rglob("helper.py")
+    (beside.parent / "planted.pth").write_text("import sys; sys.exit(9)\n")
+    code, said = install(job, shared)
+    assert code == 0 and works(job), said
+    assert "planted.pth is not as it was packed" in said
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"\xff\xfe\x80",
+        b"\0" * 30,
+        b"helper.py,sha257=00,1\n",
+        b"helper.py,shake_128=00,1\n",
+        b"a\0b,sha256=00,1\n",
+        b"x" * 200_000,
+        None,
+    ],
+)
+def test_a_record_that_cannot_be_read_is_damage(tmp_path: Path, record: bytes | None) -> None:
+    site = Path(install_wheels.site_packages(str(tmp_path)))
+    info = site / "helper-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "helper.py").write_text("")
+    if record is not None:
+        (info / "RECORD").write_bytes(record)
+    assert install_wheels.altered(str(tmp_path)) is not None
 
 
 def test_what_a_job_does_to_its_environment_does_not_reach_the_cache(job: Job, tmp_path: Path) -> None:
@@ -106,6 +142,13 @@ def test_a_wheel_that_is_gone_is_missing_with_a_shared_cache_too(job: Job, tmp_p
     assert "once more without the cache" in said
 
 
+def test_what_a_mirror_lacks_is_no_verdict(job: Job, tmp_path: Path) -> None:
+    job.render(tmp_path, more='[downloads]\nmirrors = { "https://pypi.example" = "https://mirror.example" }\n')
+    job.helper.unlink()
+    code, result = job.run()
+    assert (code, install_step(result).kind) == (75, "network")
+
+
 def test_the_wrapper_names_the_shared_cache(job: Job, host: Host, tmp_path: Path) -> None:
     job.render(tmp_path, more=f'[downloads]\ncache = "{tmp_path}/shared"\n')
     code, result = job.run()
@@ -120,6 +163,10 @@ def test_records_are_checked_as_far_as_they_say_a_digest(tmp_path: Path) -> None
     (site / "a.py").write_text("")
     empty = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
     (info / "RECORD").write_text(f'a.py,sha256={empty},0\n"b,c.pyc",,\na-1.0.dist-info/RECORD,,\n')
+    assert install_wheels.altered(str(tmp_path)) is None
+    other = site / "b-1.0.dist-info"
+    other.mkdir()
+    (other / "RECORD").write_text("a.py,sha256=00,0\nb-1.0.dist-info/RECORD,,\n")  # the same file, by another one
     assert install_wheels.altered(str(tmp_path)) is None
     (site / "a.py").write_text("x")
     assert install_wheels.altered(str(tmp_path)) == "a.py"
