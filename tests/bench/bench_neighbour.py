@@ -65,8 +65,7 @@ def beside(scratch: Path, pool: SandboxPool, share: float) -> list[int]:
     """How long they waited beside a sweep that may have a share of the devices."""
     there = scratch / f"share-{share}"
     there.mkdir()
-    file = settings(there, TUPLES, pool)
-    file.write_text(file.read_text().replace("share = 1.0", f"share = {share}"))
+    file = settings(there, TUPLES, pool, share)
     here, _, _ = plan(file, NO_OP + f"sleep {SLEEP}\n")
     subprocess.run([sys.executable, "-m", "sweep", "submit", here], check=True, stdout=subprocess.DEVNULL)
     while not any(h.attempts for h in events.read(here / EVENTS).histories.values()):

@@ -4,7 +4,8 @@ Run by hand, as an ordinary user (`python -m sweep.sandbox exec -- python tests/
 3`); asserts nothing. Both run the very same submit files and nodes, by turns, on one private pool with 64 simulated
 GPUs: bare is `condor_submit_dag tuples.dag`, the sweep is `sweep submit`, from there to the end of its DAG. Planning,
 which bare DAGMan needs done beforehand too, is timed apart. The jobs' script is replaced by one that only writes its
-result. Memory is the peak of each process of the sweeper and of each DAGMan, from /proc.
+result. Memory is the peak of each process of the sweeper and of each DAGMan, from /proc. With `--share` both have no
+more of each GPU class at once, and the most that was held is read from the event log.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from savings import held
 from tabulate import tabulate
 
 from sweep import events, places
@@ -46,6 +48,15 @@ MACHINES = [
     )
     for capability in CAPABILITIES
 ]
+# A second, smaller class of one of them.
+MACHINES.append(
+    MACHINES[2].model_copy(
+        update={
+            "name": "other",
+            "devices": (MACHINES[2].devices[0].model_copy(update={"name": "Other", "count": 4}),),
+        }
+    )
+)
 VERSIONS = ("2.4", "2.5", "2.8", "2.10")
 NO_OP = """#!/bin/sh
 result='{"schema": "sweep.result/1", "tuple": "%s", "state": "done", "started": 1, "ended": 1, "steps": []}'
@@ -62,8 +73,11 @@ probe = "{name}.py"
 """
 
 
-def settings(directory: Path, count: int, pool: SandboxPool) -> Path:
-    """A sweep.toml of at least `count` tuples: as many frameworks as that takes, all of them PyTorch."""
+def settings(directory: Path, count: int, pool: SandboxPool, share: float) -> Path:
+    """A sweep.toml of at least `count` tuples: as many frameworks as that takes, all of them PyTorch.
+
+    `share` is that of the devices; the number of jobs at once is not limited beside it.
+    """
     files = directory / "frameworks"
     files.mkdir()
     names = [f"noop{n}" for n in range(-(-count // (len(VERSIONS) * len(CAPABILITIES))))]
@@ -85,7 +99,8 @@ cache = "{cache_dir()}"
 installer = "rattler"
 installer_python = "{python}"
 [load]
-share = 1.0
+share = {share}
+jobs = 1000
 gate = false
 [rules]
 off = []
@@ -208,13 +223,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("tuples", type=int)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--share", type=float, default=1.0)
     arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as scratch,
         SandboxPool(ensure_condor(cache_dir(), print), Path(scratch) / "pool", MACHINES) as pool,
     ):
         os.environ.update(pool.environment)
-        file = settings(Path(scratch), arguments.tuples, pool)
+        file = settings(Path(scratch), arguments.tuples, pool, arguments.share)
         planned, planning, peaks = plan(file, NO_OP)
         rows = []
         found: dict[str, list[float]] = {"bare": [], "sweep": []}
@@ -231,9 +247,15 @@ def main() -> None:
             tabulate(rows, ["", "to the first job", "jobs", "after the last", "exit 0", "whole, s"], floatfmt=".1f")
         )
         bare, whole = (statistics.median(times) for times in found.values())
-        jobs = sum(t.submitted for t in read_model(planned / PLAN, Plan, "sweep plan").tuples)
+        made = read_model(planned / PLAN, Plan, "sweep plan")
+        jobs = sum(t.submitted for t in made.tuples)
         print(f"{jobs} tuples: bare {bare:.1f} s, sweep {whole:.1f} s, ratio {whole / bare:.3f}")
         print(f"planning: {planning:.1f} s")
+        if arguments.share < 1:
+            for each in held(here, made.pool.classes, arguments.share):
+                print(
+                    f"{each.gpu.label}: {each.most} of {each.gpu.devices} devices at most, the share is {each.share}"
+                )
         print("MiB at the peak:", ", ".join(f"{name} {peak}" for name, peak in sorted(peaks.items())))
 
 
