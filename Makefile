@@ -10,8 +10,10 @@ demo: $(READY)
 
 test: lint unit frameworks browser pool
 
+# Two workers for each core: many of them wait, for processes and time limits.
+WORKERS ?= $(shell expr 2 \* $$(nproc))
 unit: $(READY)
-	$(BIN)/python -m pytest -n auto tests/unit
+	$(BIN)/python -m pytest -n $(WORKERS) tests/unit
 
 # The page in a real Chromium: the installed one, or Debian's, unpacked into .cache.
 browser: $(READY)
