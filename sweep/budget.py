@@ -38,8 +38,7 @@ def watch(here: Path, say: Callable[[str], None]) -> None:
         BadFileError: the plan cannot be read.
     """
     plan = read_model(here / PLAN, Plan, "sweep plan")
-    asked = ((None, plan.budget), *plan.budgets.items())
-    budgets: dict[str | None, float] = {capability: hours for capability, hours in asked if hours is not None}
+    budgets = plan.all_budgets
     capabilities = {t.id: t.capability for t in plan.tuples}
     log = Tracker(here / EVENTS)
     while budgets:

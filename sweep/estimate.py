@@ -49,9 +49,8 @@ def estimate(
     overall = statistics.median(medians.values()) if medians else ASSUMED_SECONDS
     seconds = {t.id: medians.get(t.framework, overall) for t in jobs}
     categories = load.categories(jobs, classes, spread)
-    sizes = {True: 0, False: 0}  # of what travels with the jobs, and of what they download
-    for environment in (environments[t.environment.id] for t in jobs):
-        sizes[supplied is not None and environment.source is Source.CONDA] += environment.size
+    needed = [environments[t.environment.id] for t in jobs]
+    travelling = sum(e.size for e in needed if e.source is Source.CONDA) if supplied else 0
     return Estimate(
         jobs=len(jobs),
         gpu_hours=round(sum(seconds.values()) / 3600, 2),
@@ -60,8 +59,8 @@ def estimate(
             if earlier and medians
             else f"no earlier sweep; {ASSUMED_SECONDS / 60:.0f} minutes a job assumed"
         ),
-        downloads=sizes[False] + (supplied.fetched if supplied else 0),
-        transfers=sizes[True],
+        downloads=sum(e.size for e in needed) - travelling + (supplied.fetched if supplied else 0),
+        transfers=travelling,
         classes=_shares(jobs, seconds, classes, policy),
         at_once={c.gpu or sm(c.capability): c.limit for c in categories.values()},
         hours=round(load.hours_at_least(seconds, categories), 2),

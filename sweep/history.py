@@ -120,13 +120,15 @@ class Job:
 
     def transfer_seconds(self, now: int) -> int:
         """How long slots were held while input arrived, or did not; until `now` where it still does."""
-        still = 0 if self.receiving is None else max(0, now - self.receiving)
-        return sum(a.transfer_seconds for a in self.attempts) + self.lost_transfers + still
+        return sum(a.transfer_seconds for a in self.attempts) + self._without_a_start(now)
 
     def gpu_seconds(self, now: int) -> float:
         """Seconds times devices that it held, over all attempts and transfers."""
-        lost = self.transfer_seconds(now) - sum(a.transfer_seconds for a in self.attempts)
-        return sum(a.gpu_seconds(now) for a in self.attempts) + lost
+        return sum(a.gpu_seconds(now) for a in self.attempts) + self._without_a_start(now)
+
+    def _without_a_start(self, now: int) -> int:
+        """Seconds of transfers after which it did not start, or has not yet."""
+        return self.lost_transfers + (0 if self.receiving is None else max(0, now - self.receiving))
 
     def queue_seconds(self, now: int) -> int:
         """How long it waited for its first start; until its end or `now` if there was none."""

@@ -49,7 +49,7 @@ def most_telling_first(tuples: Sequence[PlannedTuple], classes: Sequence[GpuClas
             not t.audit,
             ranks[t.framework, t.version, t.cuda],
             t.prediction is not None,
-            -devices.get(_wanted(t), 0),
+            -sum(devices.get(_wanted(t), ())),
             t.framework,
             version_key(t.capability),
         ),
@@ -82,7 +82,8 @@ def categories(
     `classes` are those that jobs may run on. A job that waits counts too, so that no more are waiting than may run.
     """
     wanted = dict.fromkeys(_wanted(t) for t in tuples)
-    limits = {w: _at_once([c.devices for c in classes if w in _asks(c)], settings) for w in wanted}
+    devices = _devices(classes)
+    limits = {w: _at_once(devices.get(w, ()), settings) for w in wanted}
     if settings.share < 1:
         limits = _together(limits, settings.jobs)
     return {t.id: Category(*_wanted(t), limits[_wanted(t)]) for t in tuples}
@@ -154,12 +155,12 @@ def _wanted(tuple_: PlannedTuple) -> _Ask:
     return tuple_.capability, tuple_.gpu
 
 
-def _devices(classes: Sequence[GpuClass]) -> dict[_Ask, int]:
-    """Devices by what a tuple may ask for: a capability, or a GPU class of it."""
-    found: dict[_Ask, int] = {}
+def _devices(classes: Sequence[GpuClass]) -> dict[_Ask, list[int]]:
+    """The devices of each GPU class, by what a tuple may ask for to land on it."""
+    found: dict[_Ask, list[int]] = {}
     for gpu in classes:
         for wanted in _asks(gpu):
-            found[wanted] = found.get(wanted, 0) + gpu.devices
+            found.setdefault(wanted, []).append(gpu.devices)
     return found
 
 

@@ -254,7 +254,7 @@ def write_tuples(plan: Plan, settings: Settings, here: Path, installers: Mapping
         write_atomic(directory / "job.sub", text, durable=False)
     os.sync()  # once for all of them: syncing ten thousand files one by one takes minutes on a spinning disk
     own = {"here": safe_path(here), "python": safe_path(Path(sys.executable))}
-    if plan.budget is not None or plan.budgets:
+    if plan.all_budgets:
         write_atomic(here / "budget.sub", _text("budget.sub.j2", **own), durable=False)
     write_atomic(here / "gate.sh", _text("gate.sh.j2", **own), mode=0o755, durable=False)
     if settings.load.idle is not None:

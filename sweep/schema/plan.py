@@ -194,3 +194,9 @@ class Plan(Frozen):
     tuples: EachOnce[PlannedTuple]
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @property
+    def all_budgets(self) -> dict[Capability | None, float]:
+        """The budgets in GPU-hours by capability, None being the whole sweep."""
+        asked = ((None, self.budget), *self.budgets.items())
+        return {capability: hours for capability, hours in asked if hours is not None}
