@@ -99,7 +99,8 @@ def test_a_budget_that_is_spent_lets_what_runs_finish_and_starts_nothing_more(
     site = gated_site(*VERSIONS, gpus={"capabilities": ["7.5", "9.0"]}, load={"share": 0.5, "gpu_hours": 0.002})
     run = site.start()
     wait_for(lambda: (run.here / "spent.json").is_file())
-    running = set(seen(run.here, "EXECUTE"))
+    # A device is held from where input begins to arrive, seconds before the log says that the job executes.
+    running = set(seen(run.here, "FILE_TRANSFER"))
     gate.open()
     assert site.end(run) == 0
     found = outcomes(run.here)
