@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 
 from sweep.model import GpuClass, VersionTuple
 
@@ -23,6 +24,7 @@ class DriverPolicy(StrEnum):
     MINOR = "minor"
 
 
+@lru_cache(maxsize=4096)  # a pool and its channels know a few hundred versions, and are asked for them without end
 def version_key(text: str) -> tuple[int, ...]:
     """Sorts `8.6` before `10.0` and `11.8` before `12.4`; for capabilities and runtimes.
 
@@ -62,5 +64,7 @@ def takers(tuple_: VersionTuple, classes: Sequence[GpuClass], policy: DriverPoli
     return [
         c
         for c in classes
-        if c.capability == tuple_.capability and version_key(c.runtime) >= floor and tuple_.gpu in (None, c.label)
+        if c.capability == tuple_.capability
+        and version_key(c.runtime) >= floor
+        and (tuple_.gpu is None or tuple_.gpu == c.label)
     ]

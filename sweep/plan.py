@@ -1,7 +1,4 @@
-"""The parent node's work: pool + channels -> version space -> pruned -> resolved and locked -> plan.json and files.
-
-Running it again is harmless: a finished plan is kept, because the rescue DAG of an interrupted sweep refers to it.
-"""
+"""The parent node's work: pool + channels -> version space -> pruned -> resolved, locked -> plan.json and files."""
 
 from __future__ import annotations
 
@@ -20,12 +17,12 @@ from sweep.environments import resolve_all
 from sweep.errors import EmptyPoolError, SettingsError
 from sweep.estimate import earlier_sweep, estimate
 from sweep.facts import Facts, load_facts
-from sweep.files import read_model, write_model
+from sweep.files import write_model
 from sweep.framework import load_frameworks
 from sweep.installer import INSTALLERS, prepare_wheels
 from sweep.match import Feasibility, Matcher
 from sweep.model import GpuClass, Node, Pool, Source, VersionTuple
-from sweep.places import PLAN, SETTINGS, TUPLES_DAG
+from sweep.places import PLAN, SETTINGS
 from sweep.predict import Case, predict
 from sweep.reuse import Ground, reuse
 from sweep.schema import Digests, Plan, PlannedEnvironment, Prediction
@@ -39,14 +36,11 @@ Say = Callable[[str], None]  # tells whoever waits what is going on
 
 
 def make_plan(here: Path, say: Say) -> Plan:
-    """Plan the sweep in directory `here`, which holds its settings.json; or return the plan that is there.
+    """Plan the sweep in directory `here`, which holds its settings.json.
 
     Raises:
         SweepError: one of its kinds, for the pool, the channels, the settings or the disk.
     """
-    if (here / PLAN).is_file() and (here / TUPLES_DAG).is_file():
-        say(f"{here / PLAN} is there already and is kept")
-        return read_model(here / PLAN, Plan, "sweep plan")
     watch = Stopwatch()
     settings = load_stored(here / SETTINGS)
     condor.use(settings.pool.condor_config)

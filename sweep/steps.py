@@ -1,6 +1,7 @@
-"""The three steps that the parent DAG runs: plan, classify, report. Each reads files, writes files, and says little.
+"""The steps of a sweep. Each reads files, writes files, and says little.
 
-A person can run each of them by hand, at any time and any number of times.
+The parent DAG plans, closes and, where that did not go well, has a last word. A person may plan, classify and report
+at any time and any number of times.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sweep import alarm, condor, earlier, events, gate, notify, packing, relook, sweeps
 from sweep.config import load_stored
 from sweep.diff import Diff
 from sweep.errors import BadFileError, SweepError
-from sweep.files import locked, write_model
+from sweep.files import locked, read_model, write_model
 from sweep.model import VersionTuple
-from sweep.places import EVENTS, OUTCOMES, PARENT_DAG, PLAN, SETTINGS
+from sweep.places import EVENTS, OUTCOMES, PARENT_DAG, PLAN, SETTINGS, TUPLES_DAG
 from sweep.schema import Outcomes, Plan
 from sweep.verdict import classify
 
@@ -28,13 +30,11 @@ _PATIENCE = 20.0
 
 
 def plan_step(here: Path, say: Say) -> Plan:
-    """Plan the sweep; on failure leave word for the closing step.
+    """Plan the sweep; on failure leave word for its last step. A finished plan is kept: rescue DAGs refer to it.
 
     Raises:
         SweepError: whatever kept the plan from being made.
     """
-    from sweep.plan import make_plan  # rattler and the pool are needed here only
-
     settings = here / SETTINGS
     if not any((here / name).is_file() for name in (SETTINGS, PLAN, PARENT_DAG)):
         raise BadFileError(f"{here} is not a sweep's directory; `sweep new` makes one")
@@ -43,7 +43,13 @@ def plan_step(here: Path, say: Say) -> Plan:
             if settings.is_file():
                 condor.use(load_stored(settings).pool.condor_config)
                 sweeps.refuse_a_later_one(here)
-            plan = make_plan(here, say)
+            if (here / PLAN).is_file() and (here / TUPLES_DAG).is_file():
+                say(f"{here / PLAN} is there already and is kept")
+                plan = read_model(here / PLAN, Plan, "sweep plan")
+            else:
+                from sweep.plan import make_plan  # rattler is needed here only
+
+                plan = make_plan(here, say)
     except SweepError as error:
         with contextlib.suppress(SweepError):  # an unwritable directory is what the error itself says
             sweeps.note_failure(here, str(error))
@@ -70,59 +76,87 @@ def gate_step(here: Path, tuple_id: str) -> bool:
     return gate.close(here, first, alike)
 
 
-def classify_step(here: Path, returned: int | None) -> Outcomes:
-    """Classify and write outcomes.json.
+def classify_step(here: Path) -> Outcomes:
+    """Classify from what there is, and write outcomes.json; for a person, who may ask at any time.
 
-    `returned` is what the tuples' DAG returned, negative if it was removed; None when a person asks, at any later
-    time. Only in the DAG is the pool looked at again: what it is next month says nothing about this sweep.
+    Raises:
+        BadFileError: there is no usable plan.
     """
-    if returned is not None and returned < 0:
+    outcomes = classify(here)
+    write_model(here / OUTCOMES, outcomes)
+    return outcomes
+
+
+def report_step(here: Path) -> Outcomes | None:
+    """Classify, and write the tables; None when there is no plan to report on. For a person, too.
+
+    Raises:
+        BadFileError: `here` is not a sweep's directory; nothing is written there.
+    """
+    outcomes, _ = _reported(here, classify_step)
+    return outcomes
+
+
+def close_step(here: Path, *, removed: bool) -> Outcomes:
+    """Close a sweep whose tuples are over: outcomes, tables, `latest`, the feed; and tell those who want to know.
+
+    A sweep that is unfinished is only classified: the last word on it is `end_step`'s. `removed` says that the
+    tuples' DAG was, by its deadline or by somebody.
+
+    Raises:
+        SweepError: nothing can be said, or not be written.
+    """
+    from sweep.report import feed, files  # pandas is needed here only
+
+    outcomes = _at_the_end(here, removed=removed)
+    if outcomes.state == "unfinished":
+        return outcomes
+    since = earlier.since_last(here, outcomes)
+    files.write_tables(here, outcomes, since)
+    files.point_latest(here)
+    feed.write(here.parent, outcomes.pool.collector)
+    _tell(here, outcomes, since)
+    if outcomes.state == "complete":
+        _pack(here, outcomes)
+    return outcomes
+
+
+def end_step(here: Path, *, removed: bool) -> Outcomes | None:
+    """Report on a sweep that could not be closed, and tell those who want to know; None when there is no plan.
+
+    A sweep that was `removed` as a whole never came to its closing step, and its jobs are ending meanwhile.
+    """
+    outcomes, since = _reported(here, partial(_at_the_end, removed=removed))
+    _tell(here, outcomes, since)
+    return outcomes
+
+
+def _at_the_end(here: Path, *, removed: bool) -> Outcomes:
+    """Classify a sweep as its DAG ends, and look at the pool again: what it is next month says nothing about it."""
+    if removed:
         _let_the_log_settle(here)
     outcomes = classify(here)
-    if returned is not None and (ids := relook.open_questions(outcomes)):
+    if ids := relook.open_questions(outcomes):
         relook.look(here, ids)
         outcomes = classify(here)
     write_model(here / OUTCOMES, outcomes)
     return outcomes
 
 
-def report_step(here: Path, dag_status: int | None, failed_nodes: int | None) -> Outcomes | None:
-    """Write the tables; None when there is no plan to report on.
-
-    By hand, and where something failed before it, it classifies once more; else the step before it just did. A sweep
-    that ended as it should becomes `latest`, and the feed tells of it. The two numbers are DAGMan's own, absent by
-    hand; only in the DAG is anybody told.
-
-    Raises:
-        BadFileError: `here` is not a sweep's directory; nothing is written there.
-    """
-    from sweep.report import feed, files  # pandas is needed here only
+def _reported(here: Path, classified: Callable[[Path], Outcomes]) -> tuple[Outcomes | None, Diff | str]:
+    """Write the tables, or in their place why there are none; the outcomes, and what changed since the last sweep."""
+    from sweep.report import files  # pandas is needed here only
 
     if not any((here / name).is_file() for name in (PLAN, PARENT_DAG)):
         raise BadFileError(f"{here} has neither {PLAN} nor {PARENT_DAG}; name a sweep's directory")
-    ended_well = dag_status == 0 and not failed_nodes
     try:
-        if ended_well and (here / OUTCOMES).is_file():
-            outcomes = earlier.read(here)
-        else:
-            # A sweep that was removed never came to its own classification.
-            outcomes = classify_step(here, -1 if dag_status == 4 else None)
+        outcomes = classified(here)
     except SweepError as error:
-        why = sweeps.failure(here) if not (here / PLAN).is_file() else str(error)
-        files.write_failure(here, why)
-        if dag_status is not None:
-            _tell(here, None, "")
-        return None
+        files.write_failure(here, sweeps.failure(here) if not (here / PLAN).is_file() else str(error))
+        return None, ""
     since = earlier.since_last(here, outcomes)
     files.write_tables(here, outcomes, since)
-    if ended_well:
-        files.point_latest(here)
-        feed.write(here.parent, outcomes.pool.collector)
-    if dag_status is not None:
-        _tell(here, outcomes, since)
-        if ended_well and outcomes.state == "complete":
-            _pack(here, outcomes)
-    return outcomes
+    return outcomes, since
 
 
 def _pack(here: Path, outcomes: Outcomes) -> None:

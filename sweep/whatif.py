@@ -109,6 +109,8 @@ def what_if(outcomes: Outcomes, change: Change, facts: Facts) -> Forecast:
     left = set()
     curable = []
     for outcome in outcomes.tuples:
+        if outcome.verdict is not Verdict.WORKS and outcome.cause not in _CURABLE:
+            continue
         tuple_ = VersionTuple.parse(outcome.id)
         dropped = _dropped(outcome.cuda, change)
         able = takers(tuple_, pool, policy)
@@ -122,7 +124,7 @@ def what_if(outcomes: Outcomes, change: Change, facts: Facts) -> Forecast:
             if lost:
                 devices, gone = (sum(c.devices for c in some) for some in (able, lost))
                 losses.append(Loss(outcome, devices, gone, "; ".join(dict.fromkeys(lost.values()))))
-        elif outcome.cause in _CURABLE and dropped is None:
+        elif dropped is None:
             already = able if outcome.cause is Cause.NO_SUCH_SLOT else []
             if any(_takes(tuple_, c, fates[c], policy) for c in pool if c not in already):
                 curable.append(outcome)

@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
+
 from sweep.config import load_stored
 from sweep.diff import Diff
 from sweep.errors import ResultsError, SweepError
@@ -28,7 +30,7 @@ def write_tables(here: Path, outcomes: Outcomes, since: Diff | str | None = None
         ResultsError: the directory cannot be written.
     """
     rows = json.loads(table.frame(outcomes, changes.kinds(since)).to_json(orient="records") or "[]")
-    write_atomic(here / "compatibility.json", json.dumps({"schema": columns.SCHEMA, "rows": rows}, indent=1) + "\n")
+    write_atomic(here / "compatibility.json", to_json({"schema": columns.SCHEMA, "rows": rows}, indent=1) + b"\n")
     write_atomic(here / "compatibility.csv", _csv(rows))
     write_atomic(here / "junit.xml", junit.render(outcomes))
     told, forecasts = advice.for_page(here, outcomes), whatif.for_page(outcomes, _facts(here))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
-
-import pandas as pd
+from typing import TYPE_CHECKING, Final
 
 from sweep import audit
 from sweep.cuda import version_key
 from sweep.model import Cause, GpuClass, Source, Verdict, sm
 from sweep.report import columns, speed
 from sweep.schema import Evidence, Outcome, Outcomes, Payload
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GLYPHS: Final = {
     Verdict.WORKS: "✓",
@@ -60,6 +61,8 @@ def frame(outcomes: Outcomes, kinds: Mapping[str, str]) -> pd.DataFrame:
 
     `kinds` says by tuple what kind of change there was since the last sweep.
     """
+    import pandas as pd  # half a second: not for those who want a sentence
+
     rows = []
     for outcome in outcomes.tuples:
         row = outcome.model_dump(mode="json", exclude=set(columns.SPREAD))
@@ -118,6 +121,8 @@ def matrix(outcomes: Outcomes, framework: str, changed: Collection[str] = ()) ->
     `changed` are the tuples to be marked as such.
     Rows without any build are left to `never_built`: they would say the same thing in every cell.
     """
+    import pandas as pd
+
     built = [o for o in outcomes.tuples if o.framework == framework and o.cause is not Cause.NO_BUILD]
     table = pd.DataFrame(
         {

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from sweepdir import Sweep, one, result
 
-from sweep import errors
+from sweep import errors, places
 from sweep.cli import cli, main
 
 HEAVY = (
@@ -40,6 +40,11 @@ def run(*arguments, directory=None, **environment):
         text=True,
         check=False,
     )
+
+
+def contents(directory):
+    """Every file below a directory."""
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -225,10 +230,37 @@ def test_the_table_can_be_printed_in_crons_plain_locale(tmp_path):
     assert "works" in done.stdout
 
 
-def test_an_interrupted_dag_makes_classify_fail_so_that_it_is_resumed(tmp_path, here):
+def test_an_interrupted_dag_is_not_closed_so_that_it_is_resumed(tmp_path, here):
     sweep = one(tmp_path, "unfinished")
     assert here("classify", sweep.here).returncode == 0
-    assert here("classify", sweep.here, "--returned", "1").returncode == 1
+    done = here("close", sweep.here, "--returned", "1", "--dag-status", "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"Sweep {sweep.here.name} (unfinished)" in done.stderr
+    assert not (sweep.here / "compatibility.md").exists()
+    assert not (tmp_path / "latest").exists()
+
+
+def test_a_sweep_that_ended_is_closed_and_nothing_is_left_to_say(tmp_path, here):
+    sweep = one(tmp_path, "exit-0", result())
+    done = here("close", sweep.here, "--returned", "0", "--dag-status", "0")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 tuples work" in done.stdout
+    assert (tmp_path / "latest").readlink().name == sweep.here.name
+    before = contents(sweep.here)
+    done = here("end", sweep.here, "--dag-status", "0", "--failed-nodes", "0")
+    assert (done.returncode, done.stdout, done.stderr) == (99, "", "")
+    assert contents(sweep.here) == before
+    # What sweep.dag makes of it.
+    assert re.search(r"^PRE_SKIP end 99$", (places.dags() / "sweep.dag").read_text(), re.M)
+
+
+def test_a_sweep_that_is_being_removed_is_left_to_its_last_step(tmp_path, here):
+    sweep = one(tmp_path, "exit-0", result())
+    before = contents(sweep.here)
+    done = here("close", sweep.here, "--returned", "-1002", "--dag-status", "4")
+    assert done.returncode == 1
+    assert "the sweep was removed" in done.stderr
+    assert contents(sweep.here) == before
 
 
 def test_report_says_that_planning_failed_and_exits_1(tmp_path, here):
@@ -241,14 +273,15 @@ def test_report_says_that_planning_failed_and_exits_1(tmp_path, here):
     assert (sweep.here / "summary.txt").read_text() == done.stderr
 
 
-@pytest.mark.parametrize(("status", "failed", "code"), [("0", "0", 0), ("2", "1", 1), ("0", "1", 1), ("4", "0", 1)])
-def test_report_passes_the_dags_failure_on(tmp_path, status, failed, code, here):
+@pytest.mark.parametrize(("status", "failed"), [("2", "1"), ("0", "1"), ("4", "0")])
+def test_the_last_step_tells_what_there_is_and_passes_the_dags_failure_on(tmp_path, status, failed, here):
     sweep = one(tmp_path, "exit-0", result())
-    done = here("report", sweep.here, "--dag-status", status, "--failed-nodes", failed)
-    assert done.returncode == code
+    done = here("end", sweep.here, "--dag-status", status, "--failed-nodes", failed)
+    assert done.returncode == 1
     assert "1 of 1 tuples work" in done.stdout
-    assert ("the DAG failed" in done.stderr) is (code == 1)
-    assert (tmp_path / "latest").is_symlink() is (code == 0)
+    assert f"the DAG failed: status {status}, {failed} failed nodes" in done.stderr
+    assert (sweep.here / "compatibility.md").is_file()
+    assert not (tmp_path / "latest").is_symlink()
 
 
 def test_init_writes_settings_that_load_and_never_overwrites_them(tmp_path, no_collector):

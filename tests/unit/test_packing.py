@@ -116,7 +116,7 @@ def test_a_sweep_packs_at_its_end_if_its_settings_say_so(tmp_path: Path, asked: 
     with_logs(sweep)
     (tmp_path / "sweep.toml").write_text(f"[sweep]\npack_logs = {str(asked).lower()}\n[frameworks.pytorch]\n")
     write_model(sweep.here / "settings.json", load(tmp_path / "sweep.toml"))
-    steps.report_step(sweep.here, None, None)
+    steps.report_step(sweep.here)
     assert not (sweep.here / PACKED).exists()
-    steps.report_step(sweep.here, 0, 0)
+    steps.close_step(sweep.here, removed=False)
     assert (sweep.here / PACKED).exists() is asked

@@ -151,7 +151,7 @@ def test_the_tuples_to_ask_about_are_those_that_no_slot_took(tmp_path):
 def test_a_pool_that_is_away_is_no_error_of_the_closing_step(tmp_path):
     """Here even the settings are away; the collector's silence takes the same way."""
     sweep = waited(tmp_path, None)
-    outcomes = steps.classify_step(sweep.here, 0)
+    outcomes = steps.close_step(sweep.here, removed=False)
     assert outcomes.tuples[0].cause is Cause.WAITED_OUT
     assert any(note.startswith("the pool could not be looked at again") for note in outcomes.notes)
     written = json.loads((sweep.here / "pool-end.json").read_text())
@@ -161,10 +161,10 @@ def test_a_pool_that_is_away_is_no_error_of_the_closing_step(tmp_path):
 
 def test_by_hand_and_later_the_pool_is_not_asked(tmp_path):
     sweep = waited(tmp_path, None)
-    assert steps.classify_step(sweep.here, None).notes == ()
+    assert steps.classify_step(sweep.here).notes == ()
     assert not (sweep.here / "pool-end.json").exists()
     taken = datetime.now(UTC) + timedelta(days=1)
     look(sweep, {TUPLE: GONE}, taken=taken)
     before = (sweep.here / "pool-end.json").read_bytes()
-    assert steps.report_step(sweep.here, None, None) is not None
+    assert steps.report_step(sweep.here) is not None
     assert (sweep.here / "pool-end.json").read_bytes() == before

@@ -9,6 +9,8 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -191,17 +193,24 @@ def test_the_terminal_says_what_changed_before_it_shows_the_matrices() -> None:
     assert "likely upstream: lock cudnn 9.10.2.21 → cudnn 9.13.1.26" in said
 
 
-@pytest.mark.parametrize(("status", "told"), [(0, True), (2, False), (None, False)])
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        (partial(steps.close_step, removed=False), True),
+        (partial(steps.end_step, removed=False), False),
+        (steps.report_step, False),
+    ],
+)
 def test_the_closing_step_compares_and_tells_the_feed_when_all_went_well(
-    tmp_path: Path, status: int | None, told: bool
+    tmp_path: Path, step: Callable[[Path], Outcomes | None], told: bool
 ) -> None:
     first = one(tmp_path, "exit-0", result())
-    steps.report_step(first.here, 0, 0)
+    steps.close_step(first.here, removed=False)
     later = Sweep(tmp_path, "2026-12-01T000000")
     later.plan([submitted(TUPLE)])
     later.log(("exit-0", TUPLE))
     later.result(TUPLE, result(TUPLE, {"rung": "kernel", "message": "no kernel image is available"}))
-    assert steps.report_step(later.here, status, 0 if told else 1)
+    assert step(later.here)
     assert (later.here / "summary.txt").read_text().startswith(f"Since sweep {first.here.name}: 1 newly broken; 0 as")
     assert Diff.model_validate_json((later.here / places.CHANGES).read_text()).changes[0].id == TUPLE
     assert ("newly broken" in (tmp_path / places.FEED).read_text()) is told

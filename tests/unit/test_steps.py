@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def told() -> tuple[list[str], steps.Say]:
 # --------------------------------------------------------------------------- plan
 
 
-def test_a_plan_that_fails_leaves_word_and_the_closing_step_repeats_it(tmp_path, no_collector):
+def test_a_plan_that_fails_leaves_word_and_the_last_step_repeats_it(tmp_path, no_collector):
     sweep = Sweep(tmp_path)
     (sweep.here / "sweep.dag").write_text("")
     write_model(sweep.here / "settings.json", settings_below(tmp_path))
@@ -55,7 +56,7 @@ def test_a_plan_that_fails_leaves_word_and_the_closing_step_repeats_it(tmp_path,
     assert "does not answer" in (sweep.here / "plan.failed").read_text()
     assert not (sweep.here / "plan.json").exists()
 
-    assert steps.report_step(sweep.here, 2, 1) is None
+    assert steps.end_step(sweep.here, removed=False) is None
     summary = (sweep.here / "summary.txt").read_text()
     assert summary.startswith(f"Sweep {sweep.here.name} has no table: planning failed: the collector 127.0.0.1:1")
     assert "planning failed" in (sweep.here / "compatibility.md").read_text()
@@ -95,7 +96,7 @@ def test_a_finished_plan_is_kept_and_an_old_failure_is_forgotten(tmp_path):
 def test_planning_that_was_killed_is_told_from_one_that_failed(tmp_path):
     sweep = Sweep(tmp_path)
     (sweep.here / "sweep.dag").write_text("")
-    assert steps.report_step(sweep.here, 2, 1) is None
+    assert steps.end_step(sweep.here, removed=False) is None
     assert "planning did not end; " in (sweep.here / "summary.txt").read_text()
     assert live.progress(sweep.here).phase == "not planned yet"
 
@@ -103,7 +104,8 @@ def test_planning_that_was_killed_is_told_from_one_that_failed(tmp_path):
 # --------------------------------------------------------------------------- classify and report
 
 
-def test_classify_waits_until_the_removed_jobs_are_in_the_log(tmp_path):
+@pytest.mark.parametrize("step", [steps.close_step, steps.end_step])
+def test_whoever_closes_waits_until_the_removed_jobs_are_in_the_log(tmp_path, step):
     sweep = one(tmp_path, "never-matched")
     path = sweep.here / "events.log"
     whole = path.read_text()
@@ -115,26 +117,33 @@ def test_classify_waits_until_the_removed_jobs_are_in_the_log(tmp_path):
 
     schedd = threading.Thread(target=later)
     schedd.start()
-    outcomes = steps.classify_step(sweep.here, -1002)
+    outcomes = step(sweep.here, removed=True)
     schedd.join()
     assert outcomes.tuples[0].cause is Cause.WAITED_OUT
 
 
-def test_classify_does_not_wait_otherwise(tmp_path):
+def test_nobody_waits_otherwise(tmp_path):
     sweep = one(tmp_path, "unfinished")
     begun = time.monotonic()
-    assert steps.classify_step(sweep.here, 1).state == "unfinished"
-    assert steps.classify_step(sweep.here, None).tuples[0].cause is Cause.NO_RESULT
+    assert steps.close_step(sweep.here, removed=False).state == "unfinished"
+    assert steps.end_step(sweep.here, removed=False).state == "unfinished"
+    assert steps.classify_step(sweep.here).tuples[0].cause is Cause.NO_RESULT
     assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize(
-    ("status", "failed", "becomes_latest"),
-    [(0, 0, True), (0, 1, False), (2, 0, False), (4, 0, False), (None, None, False)],
+    ("step", "becomes_latest"),
+    [
+        (partial(steps.close_step, removed=False), True),
+        (partial(steps.close_step, removed=True), True),  # at its deadline
+        (partial(steps.end_step, removed=False), False),
+        (partial(steps.end_step, removed=True), False),
+        (steps.report_step, False),
+    ],
 )
-def test_only_a_sweep_that_ended_well_becomes_latest(tmp_path, status, failed, becomes_latest):
+def test_only_a_sweep_that_was_closed_becomes_latest(tmp_path, step, becomes_latest):
     sweep = one(tmp_path, "exit-0", result())
-    outcomes = steps.report_step(sweep.here, status, failed)
+    outcomes = step(sweep.here)
     assert outcomes is not None
     assert (tmp_path / "latest").is_symlink() is becomes_latest
     written = {p.name for p in sweep.here.iterdir()}
@@ -143,35 +152,37 @@ def test_only_a_sweep_that_ended_well_becomes_latest(tmp_path, status, failed, b
 
 
 def test_a_failed_sweep_leaves_an_earlier_latest_alone(tmp_path):
-    steps.report_step(one(tmp_path, "exit-0", result()).here, 0, 0)
+    steps.close_step(one(tmp_path, "exit-0", result()).here, removed=False)
     later = Sweep(tmp_path, "2026-12-01T000000")
     (later.here / "sweep.dag").write_text("")
-    steps.report_step(later.here, 2, 1)
+    steps.end_step(later.here, removed=False)
     assert (tmp_path / "latest").readlink().name == "2026-11-20T060000"
 
 
 def test_reporting_again_gives_the_same_files(tmp_path):
     sweep = one(tmp_path, "retried", result())
     names = ("outcomes.json", "compatibility.csv", "compatibility.json", "compatibility.md", "summary.txt")
-    steps.report_step(sweep.here, 0, 0)
+    steps.close_step(sweep.here, removed=False)
     first = [(sweep.here / name).read_bytes() for name in names]
-    steps.report_step(sweep.here, None, None)
+    steps.report_step(sweep.here)
     assert [(sweep.here / name).read_bytes() for name in names] == first
 
 
-def test_the_closing_step_reports_what_the_step_before_it_found(tmp_path):
-    """In a DAG that went well nothing is classified twice; by hand everything is looked at again."""
-    sweep = one(tmp_path, "exit-0", result())
-    steps.classify_step(sweep.here, 0)
-    (sweep.here / "events.log").unlink()
-    assert [o.cause for o in steps.report_step(sweep.here, 0, 0).tuples] == [Cause.ALL_RUNGS]
-    assert [o.cause for o in steps.report_step(sweep.here, None, None).tuples] == [Cause.NO_RESULT]
+def test_of_an_unfinished_sweep_only_the_last_step_writes_tables(tmp_path):
+    sweep = one(tmp_path, "unfinished")
+    steps.close_step(sweep.here, removed=False)
+    assert (sweep.here / "outcomes.json").is_file()
+    assert not (sweep.here / "summary.txt").exists()
+    steps.end_step(sweep.here, removed=False)
+    assert "(unfinished)" in (sweep.here / "summary.txt").read_text()
 
 
 def test_a_damaged_plan_is_said_in_the_tables_place(tmp_path):
     sweep = one(tmp_path, "exit-0", result())
     (sweep.here / "plan.json").write_text("{")
-    assert steps.report_step(sweep.here, 0, 0) is None
+    with pytest.raises(BadFileError, match=r"plan\.json: the file: Invalid JSON"):
+        steps.close_step(sweep.here, removed=False)
+    assert steps.end_step(sweep.here, removed=False) is None
     assert "plan.json: the file: Invalid JSON" in (sweep.here / "summary.txt").read_text()
     assert not (tmp_path / "latest").exists()
 
@@ -179,7 +190,7 @@ def test_a_damaged_plan_is_said_in_the_tables_place(tmp_path):
 def test_nothing_is_written_into_a_directory_that_is_no_sweep(tmp_path):
     for directory in (tmp_path / "gone", tmp_path):
         with pytest.raises(BadFileError, match=r"neither plan\.json nor sweep\.dag"):
-            steps.report_step(directory, None, None)
+            steps.report_step(directory)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -218,7 +229,7 @@ def test_the_phases_of_a_sweep(tmp_path):
     assert live.progress(sweep.here).phase == "running"
     sweep.log(("exit-0", TUPLE))
     assert live.progress(sweep.here).phase == "classifying"
-    steps.report_step(sweep.here, 0, 0)
+    steps.close_step(sweep.here, removed=False)
     assert live.progress(sweep.here).phase == "reported"
     (sweep.here / "plan.json").write_text("{")
     with pytest.raises(BadFileError):
