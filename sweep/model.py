@@ -46,7 +46,7 @@ Shown = Annotated[str, AfterValidator(visible)]
 class Frozen(BaseModel):
     """A value: immutable, and refusing fields it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 # --------------------------------------------------------------------------- tuples and environments

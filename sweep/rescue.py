@@ -1,8 +1,8 @@
 """What DAGMan needs to take up an interrupted sweep: rescue DAGs, made from the jobs' own log where it left none.
 
 DAGMan writes them when it is removed or a node fails. One that was killed, or lost its power, and then removed has
-written none; and the one of a sweep whose closing step failed names no tuple that is done, for the tuples' own DAG
-ended well.
+written none. The tuples' DAG writes none if all its nodes are done, though not all of them need have a verdict; the
+parent's then takes it for done.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ def prepare(here: Path) -> None:
     for dag in (PARENT_DAG, TUPLES_DAG):
         # Left by a DAGMan that was killed; the next one would follow its node log to the removal of its jobs.
         (here / f"{dag}.lock").unlink(missing_ok=True)
-    if not _rescues(here, PARENT_DAG):
-        write_atomic(here / f"{PARENT_DAG}.rescue001", _HEADER)
+    parents = _rescues(here, PARENT_DAG)
+    if not parents or _done(parents):
+        write_atomic(here / f"{PARENT_DAG}.rescue{_number(parents) + 1:03}", _HEADER)
     if not ((here / PLAN).is_file() and (here / TUPLES_DAG).is_file()):
         return  # planning comes first, and decides what there is to do
     rescues = _rescues(here, TUPLES_DAG)
-    known = set(re.findall(r"^DONE (\S+)", rescues[-1].read_text(), re.M)) if rescues else set()
+    known = _done(rescues)
     done = (known - _passed_over(here)) | _finished(here)
     if done != known:
         lines = "".join(f"DONE {node}\n" for node in sorted(done))
@@ -69,6 +70,11 @@ def _passed_over(here: Path) -> set[str]:
 def _rescues(here: Path, dag: str) -> list[Path]:
     """The rescue DAGs of a DAG, oldest first."""
     return sorted(here.glob(f"{dag}.rescue[0-9][0-9][0-9]"))
+
+
+def _done(rescues: list[Path]) -> set[str]:
+    """The nodes that the newest of some rescue DAGs says are done."""
+    return set(re.findall(r"^DONE (\S+)", rescues[-1].read_text(), re.M)) if rescues else set()
 
 
 def _number(rescues: list[Path]) -> int:

@@ -1,7 +1,6 @@
 """The steps of a sweep. Each reads files, writes files, and says little.
 
-The parent DAG plans, closes and, where that did not go well, has a last word. A person may plan, classify and report
-at any time and any number of times.
+The parent DAG plans and closes; a person may plan, classify and report at any time and any number of times.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from sweep import alarm, condor, earlier, events, gate, notify, packing, relook, sweeps
@@ -25,12 +23,13 @@ from sweep.verdict import classify
 
 Say = Callable[[str], None]  # tells whoever waits what is going on
 
+_REMOVED = 4  # $DAG_STATUS of a DAG that somebody, or its own limit, removed
 # After a removal the schedd writes the last events a moment after DAGMan has gone on; seconds.
 _PATIENCE = 20.0
 
 
 def plan_step(here: Path, say: Say) -> Plan:
-    """Plan the sweep; on failure leave word for its last step. A finished plan is kept: rescue DAGs refer to it.
+    """Plan the sweep; on failure leave word for the closing step. A finished plan is kept: rescue DAGs refer to it.
 
     Raises:
         SweepError: whatever kept the plan from being made.
@@ -97,44 +96,34 @@ def report_step(here: Path) -> Outcomes | None:
     return outcomes
 
 
-def close_step(here: Path, *, removed: bool) -> Outcomes:
-    """Close a sweep whose tuples are over: outcomes, tables, `latest`, the feed; and tell those who want to know.
+def close_step(here: Path, dag_status: int) -> bool:
+    """Close a sweep, however it went: outcomes, tables, and word to those who want to know. Whether it has ended.
 
-    A sweep that is unfinished is only classified: the last word on it is `end_step`'s. `removed` says that the
-    tuples' DAG was, by its deadline or by somebody.
+    A sweep that has ended becomes `latest`, and the feed tells of it. One that has not can be resumed: its planning
+    failed, its tuples were interrupted, or it was removed as a whole. `dag_status` is what DAGMan thinks of it; that
+    a tuple got no slot is an error to DAGMan, so only its word on a removal counts here.
 
     Raises:
-        SweepError: nothing can be said, or not be written.
+        SweepError: the tables cannot be written.
     """
     from sweep.report import feed, files  # pandas is needed here only
 
-    outcomes = _at_the_end(here, removed=removed)
-    if outcomes.state == "unfinished":
-        return outcomes
-    since = earlier.since_last(here, outcomes)
-    files.write_tables(here, outcomes, since)
+    if dag_status:
+        _let_the_log_settle(here)
+    outcomes, since = _reported(here, _at_the_end)
+    if outcomes is None or outcomes.state == "unfinished" or dag_status == _REMOVED:
+        _tell(here, outcomes, since)
+        return False
     files.point_latest(here)
     feed.write(here.parent, outcomes.pool.collector)
     _tell(here, outcomes, since)
     if outcomes.state == "complete":
         _pack(here, outcomes)
-    return outcomes
+    return True
 
 
-def end_step(here: Path, *, removed: bool) -> Outcomes | None:
-    """Report on a sweep that could not be closed, and tell those who want to know; None when there is no plan.
-
-    A sweep that was `removed` as a whole never came to its closing step, and its jobs are ending meanwhile.
-    """
-    outcomes, since = _reported(here, partial(_at_the_end, removed=removed))
-    _tell(here, outcomes, since)
-    return outcomes
-
-
-def _at_the_end(here: Path, *, removed: bool) -> Outcomes:
+def _at_the_end(here: Path) -> Outcomes:
     """Classify a sweep as its DAG ends, and look at the pool again: what it is next month says nothing about it."""
-    if removed:
-        _let_the_log_settle(here)
     outcomes = classify(here)
     if ids := relook.open_questions(outcomes):
         relook.look(here, ids)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sweep import condor, render, rescue
+from sweep import condor, render
 from sweep.errors import AlreadyRunningError, BadFileError, PoolError, ResultsError, SubmitError
 from sweep.files import locked, read_model, write_atomic, write_model
 from sweep.framework import load_frameworks
@@ -153,6 +153,8 @@ def _send(here: Path) -> str:
         )
     _refuse_after_deadline(here)
     if submitted_before:
+        from sweep import rescue  # what reads verdicts is needed here only
+
         rescue.prepare(here)
     condor.check_dag(here / PARENT_DAG)
     return condor.submit_dag(here / PARENT_DAG, f"sweep {here.name}")

@@ -74,7 +74,7 @@ def _watch(here: Path, job: str) -> None:
         sys.exit(1)
     show(here)
     if sweeps.dag_failed(here):
-        click.echo(f"the DAG failed; {here}/close.log and {here}/end.log say what its steps said", err=True)
+        click.echo(f"the DAG failed; {here}/close.log says what its last step said", err=True)
         sys.exit(1)
 
 

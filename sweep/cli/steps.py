@@ -10,8 +10,7 @@ import click
 from sweep.cli.common import DIRECTORY, SWEEP_DIRECTORY, directory_of, reach_pool, say, show
 from sweep.cli.group import cli
 
-_REMOVED = 4  # $DAG_STATUS of a DAG that somebody or its own limit removed
-_NOTHING_TO_DO = 99  # sweep.dag's PRE_SKIP: DAGMan takes the last node for done
+_CLOSED = 99  # sweep.dag's PRE_SKIP: DAGMan takes the last node for done
 
 
 @cli.command()
@@ -59,45 +58,18 @@ def report(
 
 @cli.command(hidden=True)
 @SWEEP_DIRECTORY
-@click.option("--returned", type=int, required=True, help="What the tuples' DAG returned.")
 @click.option("--dag-status", type=int, required=True, help="DAGMan's $DAG_STATUS.")
-def close(directory: Path, returned: int, dag_status: int) -> None:
-    """Close a sweep whose tuples are over; its DAG starts this."""
-    from sweep.report.table import headline
+def close(directory: Path, dag_status: int) -> None:
+    """Close a sweep, however its DAG went; the DAG starts this, and takes 99 for success."""
     from sweep.steps import close_step
 
-    if dag_status == _REMOVED:
-        click.echo("the sweep was removed: its last step tells what there is", err=True)
-        sys.exit(1)
     here = directory.resolve()
-    outcomes = close_step(here, removed=returned < 0)
-    if outcomes.state == "unfinished":
-        # An interrupted DAG must not count as done, or resubmitting the sweep would not resume it.
-        click.echo(headline(outcomes), err=True)
-        sys.exit(1)
-    _say_summary(here)
-
-
-@cli.command(hidden=True)
-@SWEEP_DIRECTORY
-@click.option("--dag-status", type=int, required=True, help="DAGMan's $DAG_STATUS.")
-@click.option("--failed-nodes", type=int, required=True, help="DAGMan's $FAILED_COUNT.")
-def end(directory: Path, dag_status: int, failed_nodes: int) -> None:
-    """Have the last word on a sweep that did not end well; its DAG starts this."""
-    if not dag_status and not failed_nodes:
-        sys.exit(_NOTHING_TO_DO)
-    from sweep.steps import end_step
-
-    here = directory.resolve()
-    end_step(here, removed=dag_status == _REMOVED)
-    _say_summary(here)
-    click.echo(f"the DAG failed: status {dag_status}, {failed_nodes} failed nodes", err=True)
-    sys.exit(1)
-
-
-def _say_summary(here: Path) -> None:
-    """A sweep in a few lines: DAGMan takes some ten kilobytes from a script before it closes the pipe."""
+    closed = close_step(here, dag_status)
+    # DAGMan takes no more than some ten kilobytes from a script before it closes the pipe.
     click.echo((here / "summary.txt").read_text(), nl=False)
+    if not closed:
+        click.echo(f"the sweep did not come to its end; DAGMan's status is {dag_status}", err=True)
+    sys.exit(_CLOSED if closed else 1)
 
 
 @cli.command("gate", hidden=True)

@@ -124,19 +124,15 @@ def matrix(outcomes: Outcomes, framework: str, changed: Collection[str] = ()) ->
     import pandas as pd
 
     built = [o for o in outcomes.tuples if o.framework == framework and o.cause is not Cause.NO_BUILD]
-    table = pd.DataFrame(
-        {
-            "version": [o.version for o in built],
-            "CUDA": [o.cuda for o in built],
-            "place": [place_of(o) for o in built],
-            "cell": [cell(o, changed=o.id in changed) for o in built],
-        }
-    ).pivot(index=["version", "CUDA"], columns="place", values="cell")
+    cells = {(o.version, o.cuda, place_of(o)): cell(o, changed=o.id in changed) for o in built}
     rows = list(dict.fromkeys((o.version, o.cuda) for o in built))
-    columns = sorted(table.columns, key=lambda place: (version_key(place.partition(" ")[0]), place))
+    places = sorted({place_of(o) for o in built}, key=lambda place: (version_key(place.partition(" ")[0]), place))
     # A version that not every capability was a candidate for leaves cells empty.
-    index = pd.MultiIndex.from_tuples(rows, names=["version", "CUDA"])
-    return table.reindex(index=index, columns=columns).fillna("")
+    return pd.DataFrame(
+        [[cells.get((*row, place), "") for place in places] for row in rows],
+        index=pd.MultiIndex.from_tuples(rows, names=["version", "CUDA"]),
+        columns=places,
+    )
 
 
 def place_of(outcome: Outcome) -> str:

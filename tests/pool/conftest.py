@@ -231,7 +231,7 @@ class Site:
 
     def account(self, here: Path) -> str:
         """What a sweep's own logs say, for the message of a failed test."""
-        names = ("plan.log", "close.log", "end.log", "summary.txt")
+        names = ("plan.log", "close.log", "summary.txt")
         return "\n".join(f"--- {n}\n{(here / n).read_text()}" for n in names if (here / n).is_file())
 
 

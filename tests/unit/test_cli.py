@@ -42,11 +42,6 @@ def run(*arguments, directory=None, **environment):
     )
 
 
-def contents(directory):
-    """Every file below a directory."""
-    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-
-
 @pytest.fixture
 def here(monkeypatch, capsys):
     """The same within this process, which is quicker where start-up and environment are not the point."""
@@ -230,37 +225,23 @@ def test_the_table_can_be_printed_in_crons_plain_locale(tmp_path):
     assert "works" in done.stdout
 
 
-def test_an_interrupted_dag_is_not_closed_so_that_it_is_resumed(tmp_path, here):
-    sweep = one(tmp_path, "unfinished")
-    assert here("classify", sweep.here).returncode == 0
-    done = here("close", sweep.here, "--returned", "1", "--dag-status", "0")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"Sweep {sweep.here.name} (unfinished)" in done.stderr
-    assert not (sweep.here / "compatibility.md").exists()
-    assert not (tmp_path / "latest").exists()
-
-
-def test_a_sweep_that_ended_is_closed_and_nothing_is_left_to_say(tmp_path, here):
+def test_a_sweep_that_has_ended_is_closed(tmp_path, here):
     sweep = one(tmp_path, "exit-0", result())
-    done = here("close", sweep.here, "--returned", "0", "--dag-status", "0")
-    assert done.returncode == 0, done.stderr
+    done = here("close", sweep.here, "--dag-status", "2")
+    assert done.returncode == 99, done.stderr
     assert "1 of 1 tuples work" in done.stdout
-    assert (tmp_path / "latest").readlink().name == sweep.here.name
-    before = contents(sweep.here)
-    done = here("end", sweep.here, "--dag-status", "0", "--failed-nodes", "0")
-    assert (done.returncode, done.stdout, done.stderr) == (99, "", "")
-    assert contents(sweep.here) == before
+    assert "did not come to its end" not in done.stderr
     # What sweep.dag makes of it.
-    assert re.search(r"^PRE_SKIP end 99$", (places.dags() / "sweep.dag").read_text(), re.M)
+    assert re.search(r"^PRE_SKIP close 99$", (places.dags() / "sweep.dag").read_text(), re.M)
 
 
-def test_a_sweep_that_is_being_removed_is_left_to_its_last_step(tmp_path, here):
-    sweep = one(tmp_path, "exit-0", result())
-    before = contents(sweep.here)
-    done = here("close", sweep.here, "--returned", "-1002", "--dag-status", "4")
+@pytest.mark.parametrize(("log", "status"), [("unfinished", "0"), ("exit-0", "4")])
+def test_a_sweep_that_was_interrupted_is_told_of_and_its_dag_fails(tmp_path, log, status, here):
+    sweep = one(tmp_path, log, result())
+    done = here("close", sweep.here, "--dag-status", status)
     assert done.returncode == 1
-    assert "the sweep was removed" in done.stderr
-    assert contents(sweep.here) == before
+    assert f"Sweep {sweep.here.name} (" in done.stdout
+    assert done.stderr == f"the sweep did not come to its end; DAGMan's status is {status}\n"
 
 
 def test_report_says_that_planning_failed_and_exits_1(tmp_path, here):
@@ -271,17 +252,6 @@ def test_report_says_that_planning_failed_and_exits_1(tmp_path, here):
     assert done.returncode == 1
     assert done.stderr == f"Sweep {sweep.here.name} has no table: planning failed: the collector is on fire\n"
     assert (sweep.here / "summary.txt").read_text() == done.stderr
-
-
-@pytest.mark.parametrize(("status", "failed"), [("2", "1"), ("0", "1"), ("4", "0")])
-def test_the_last_step_tells_what_there_is_and_passes_the_dags_failure_on(tmp_path, status, failed, here):
-    sweep = one(tmp_path, "exit-0", result())
-    done = here("end", sweep.here, "--dag-status", status, "--failed-nodes", failed)
-    assert done.returncode == 1
-    assert "1 of 1 tuples work" in done.stdout
-    assert f"the DAG failed: status {status}, {failed} failed nodes" in done.stderr
-    assert (sweep.here / "compatibility.md").is_file()
-    assert not (tmp_path / "latest").is_symlink()
 
 
 def test_init_writes_settings_that_load_and_never_overwrites_them(tmp_path, no_collector):

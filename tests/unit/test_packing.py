@@ -118,5 +118,5 @@ def test_a_sweep_packs_at_its_end_if_its_settings_say_so(tmp_path: Path, asked: 
     write_model(sweep.here / "settings.json", load(tmp_path / "sweep.toml"))
     steps.report_step(sweep.here)
     assert not (sweep.here / PACKED).exists()
-    steps.close_step(sweep.here, removed=False)
+    steps.close_step(sweep.here, 0)
     assert (sweep.here / PACKED).exists() is asked

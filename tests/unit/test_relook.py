@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sweepdir import LOGS, POOL, TUPLE, Sweep, settled, submitted
 
-from sweep import events, relook, steps
+from sweep import earlier, events, relook, steps
 from sweep.files import write_model
 from sweep.model import Cause, Verdict
 from sweep.schema import PoolEnd, Prediction, SlotAnswer
@@ -151,7 +151,8 @@ def test_the_tuples_to_ask_about_are_those_that_no_slot_took(tmp_path):
 def test_a_pool_that_is_away_is_no_error_of_the_closing_step(tmp_path):
     """Here even the settings are away; the collector's silence takes the same way."""
     sweep = waited(tmp_path, None)
-    outcomes = steps.close_step(sweep.here, removed=False)
+    assert steps.close_step(sweep.here, 2)
+    outcomes = earlier.read(sweep.here)
     assert outcomes.tuples[0].cause is Cause.WAITED_OUT
     assert any(note.startswith("the pool could not be looked at again") for note in outcomes.notes)
     written = json.loads((sweep.here / "pool-end.json").read_text())

@@ -422,10 +422,9 @@ def test_the_parent_dag_names_its_own_directory_everywhere() -> None:
     scripts = re.findall(r"^SCRIPT .* (PRE|POST) (\w+) (\S+) .* -m sweep (\w+) (\S+)", text, flags=re.MULTILINE)
     assert scripts == [
         ("PRE", "tuples", "/opt/python/bin/python3", "plan", str(HERE)),
-        ("POST", "tuples", "/opt/python/bin/python3", "close", str(HERE)),
-        ("PRE", "end", "/opt/python/bin/python3", "end", str(HERE)),
+        ("PRE", "close", "/opt/python/bin/python3", "close", str(HERE)),
     ]
-    assert re.search(r"^FINAL end \S+ NOOP$", text, flags=re.MULTILINE)
+    assert re.search(r"^FINAL close \S+ NOOP$", text, flags=re.MULTILINE)
 
 
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:

@@ -196,21 +196,22 @@ def test_the_terminal_says_what_changed_before_it_shows_the_matrices() -> None:
 @pytest.mark.parametrize(
     ("step", "told"),
     [
-        (partial(steps.close_step, removed=False), True),
-        (partial(steps.end_step, removed=False), False),
+        (partial(steps.close_step, dag_status=0), True),
+        (partial(steps.close_step, dag_status=2), True),
+        (partial(steps.close_step, dag_status=4), False),
         (steps.report_step, False),
     ],
 )
 def test_the_closing_step_compares_and_tells_the_feed_when_all_went_well(
-    tmp_path: Path, step: Callable[[Path], Outcomes | None], told: bool
+    tmp_path: Path, step: Callable[[Path], object], told: bool
 ) -> None:
     first = one(tmp_path, "exit-0", result())
-    steps.close_step(first.here, removed=False)
+    steps.close_step(first.here, 0)
     later = Sweep(tmp_path, "2026-12-01T000000")
     later.plan([submitted(TUPLE)])
     later.log(("exit-0", TUPLE))
     later.result(TUPLE, result(TUPLE, {"rung": "kernel", "message": "no kernel image is available"}))
-    assert step(later.here)
+    step(later.here)
     assert (later.here / "summary.txt").read_text().startswith(f"Since sweep {first.here.name}: 1 newly broken; 0 as")
     assert Diff.model_validate_json((later.here / places.CHANGES).read_text()).changes[0].id == TUPLE
     assert ("newly broken" in (tmp_path / places.FEED).read_text()) is told

@@ -62,3 +62,11 @@ def test_where_planning_was_interrupted_nothing_is_said_of_the_tuples(tmp_path: 
     (tmp_path / "sweep.dag.lock").write_text("")
     rescue.prepare(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.dag.rescue001"]
+
+
+def test_tuples_that_their_own_dag_takes_for_done_are_looked_at_again(interrupted: Sweep) -> None:
+    """All nodes of tuples.dag ended well, and the sweep was not closed: DAGMan would only try to close it again."""
+    (interrupted.here / "sweep.dag.rescue001").write_text("DONE tuples\n")
+    rescue.prepare(interrupted.here)
+    assert rescues(interrupted) == ["sweep.dag.rescue001", "sweep.dag.rescue002", "tuples.dag.rescue001"]
+    assert done(interrupted.here / "sweep.dag.rescue002") == []

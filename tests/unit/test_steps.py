@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sweepdir import TUPLE, Sweep, one, result, settled, submitted
 
-from sweep import live, steps, sweeps
+from sweep import earlier, live, steps, sweeps
 from sweep.errors import AlreadyRunningError, BadFileError, PoolError, ResultsError, SettingsError, SubmitError
 from sweep.files import write_model
 from sweep.model import Cause
@@ -47,7 +47,7 @@ def told() -> tuple[list[str], steps.Say]:
 # --------------------------------------------------------------------------- plan
 
 
-def test_a_plan_that_fails_leaves_word_and_the_last_step_repeats_it(tmp_path, no_collector):
+def test_a_plan_that_fails_leaves_word_and_the_closing_step_repeats_it(tmp_path, no_collector):
     sweep = Sweep(tmp_path)
     (sweep.here / "sweep.dag").write_text("")
     write_model(sweep.here / "settings.json", settings_below(tmp_path))
@@ -56,7 +56,7 @@ def test_a_plan_that_fails_leaves_word_and_the_last_step_repeats_it(tmp_path, no
     assert "does not answer" in (sweep.here / "plan.failed").read_text()
     assert not (sweep.here / "plan.json").exists()
 
-    assert steps.end_step(sweep.here, removed=False) is None
+    assert not steps.close_step(sweep.here, 2)
     summary = (sweep.here / "summary.txt").read_text()
     assert summary.startswith(f"Sweep {sweep.here.name} has no table: planning failed: the collector 127.0.0.1:1")
     assert "planning failed" in (sweep.here / "compatibility.md").read_text()
@@ -96,7 +96,7 @@ def test_a_finished_plan_is_kept_and_an_old_failure_is_forgotten(tmp_path):
 def test_planning_that_was_killed_is_told_from_one_that_failed(tmp_path):
     sweep = Sweep(tmp_path)
     (sweep.here / "sweep.dag").write_text("")
-    assert steps.end_step(sweep.here, removed=False) is None
+    assert not steps.close_step(sweep.here, 2)
     assert "planning did not end; " in (sweep.here / "summary.txt").read_text()
     assert live.progress(sweep.here).phase == "not planned yet"
 
@@ -104,8 +104,8 @@ def test_planning_that_was_killed_is_told_from_one_that_failed(tmp_path):
 # --------------------------------------------------------------------------- classify and report
 
 
-@pytest.mark.parametrize("step", [steps.close_step, steps.end_step])
-def test_whoever_closes_waits_until_the_removed_jobs_are_in_the_log(tmp_path, step):
+@pytest.mark.parametrize("status", [2, 4])
+def test_closing_waits_until_the_removed_jobs_are_in_the_log(tmp_path, status):
     sweep = one(tmp_path, "never-matched")
     path = sweep.here / "events.log"
     whole = path.read_text()
@@ -117,16 +117,16 @@ def test_whoever_closes_waits_until_the_removed_jobs_are_in_the_log(tmp_path, st
 
     schedd = threading.Thread(target=later)
     schedd.start()
-    outcomes = step(sweep.here, removed=True)
+    steps.close_step(sweep.here, status)
     schedd.join()
-    assert outcomes.tuples[0].cause is Cause.WAITED_OUT
+    assert earlier.read(sweep.here).tuples[0].cause is Cause.WAITED_OUT
 
 
 def test_nobody_waits_otherwise(tmp_path):
     sweep = one(tmp_path, "unfinished")
     begun = time.monotonic()
-    assert steps.close_step(sweep.here, removed=False).state == "unfinished"
-    assert steps.end_step(sweep.here, removed=False).state == "unfinished"
+    assert not steps.close_step(sweep.here, 0)
+    assert earlier.read(sweep.here).state == "unfinished"
     assert steps.classify_step(sweep.here).tuples[0].cause is Cause.NO_RESULT
     assert time.monotonic() - begun < 5
 
@@ -134,17 +134,15 @@ def test_nobody_waits_otherwise(tmp_path):
 @pytest.mark.parametrize(
     ("step", "becomes_latest"),
     [
-        (partial(steps.close_step, removed=False), True),
-        (partial(steps.close_step, removed=True), True),  # at its deadline
-        (partial(steps.end_step, removed=False), False),
-        (partial(steps.end_step, removed=True), False),
+        (partial(steps.close_step, dag_status=0), True),
+        (partial(steps.close_step, dag_status=2), True),  # a tuple got no slot
+        (partial(steps.close_step, dag_status=4), False),
         (steps.report_step, False),
     ],
 )
 def test_only_a_sweep_that_was_closed_becomes_latest(tmp_path, step, becomes_latest):
     sweep = one(tmp_path, "exit-0", result())
-    outcomes = step(sweep.here)
-    assert outcomes is not None
+    step(sweep.here)
     assert (tmp_path / "latest").is_symlink() is becomes_latest
     written = {p.name for p in sweep.here.iterdir()}
     assert written >= {"outcomes.json", "compatibility.csv", "compatibility.json", "compatibility.md", "summary.txt"}
@@ -152,37 +150,33 @@ def test_only_a_sweep_that_was_closed_becomes_latest(tmp_path, step, becomes_lat
 
 
 def test_a_failed_sweep_leaves_an_earlier_latest_alone(tmp_path):
-    steps.close_step(one(tmp_path, "exit-0", result()).here, removed=False)
+    steps.close_step(one(tmp_path, "exit-0", result()).here, 0)
     later = Sweep(tmp_path, "2026-12-01T000000")
     (later.here / "sweep.dag").write_text("")
-    steps.end_step(later.here, removed=False)
+    steps.close_step(later.here, 2)
     assert (tmp_path / "latest").readlink().name == "2026-11-20T060000"
 
 
 def test_reporting_again_gives_the_same_files(tmp_path):
     sweep = one(tmp_path, "retried", result())
     names = ("outcomes.json", "compatibility.csv", "compatibility.json", "compatibility.md", "summary.txt")
-    steps.close_step(sweep.here, removed=False)
+    steps.close_step(sweep.here, 0)
     first = [(sweep.here / name).read_bytes() for name in names]
     steps.report_step(sweep.here)
     assert [(sweep.here / name).read_bytes() for name in names] == first
 
 
-def test_of_an_unfinished_sweep_only_the_last_step_writes_tables(tmp_path):
+def test_an_unfinished_sweep_has_its_tables_and_is_not_closed(tmp_path):
     sweep = one(tmp_path, "unfinished")
-    steps.close_step(sweep.here, removed=False)
-    assert (sweep.here / "outcomes.json").is_file()
-    assert not (sweep.here / "summary.txt").exists()
-    steps.end_step(sweep.here, removed=False)
+    assert not steps.close_step(sweep.here, 0)
     assert "(unfinished)" in (sweep.here / "summary.txt").read_text()
+    assert not (tmp_path / "latest").exists()
 
 
 def test_a_damaged_plan_is_said_in_the_tables_place(tmp_path):
     sweep = one(tmp_path, "exit-0", result())
     (sweep.here / "plan.json").write_text("{")
-    with pytest.raises(BadFileError, match=r"plan\.json: the file: Invalid JSON"):
-        steps.close_step(sweep.here, removed=False)
-    assert steps.end_step(sweep.here, removed=False) is None
+    assert not steps.close_step(sweep.here, 0)
     assert "plan.json: the file: Invalid JSON" in (sweep.here / "summary.txt").read_text()
     assert not (tmp_path / "latest").exists()
 
@@ -229,7 +223,7 @@ def test_the_phases_of_a_sweep(tmp_path):
     assert live.progress(sweep.here).phase == "running"
     sweep.log(("exit-0", TUPLE))
     assert live.progress(sweep.here).phase == "classifying"
-    steps.close_step(sweep.here, removed=False)
+    steps.close_step(sweep.here, 0)
     assert live.progress(sweep.here).phase == "reported"
     (sweep.here / "plan.json").write_text("{")
     with pytest.raises(BadFileError):
