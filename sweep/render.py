@@ -87,14 +87,18 @@ def catalog_name(environment_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "_", environment_id)
 
 
-def parent_dag(here: Path, python: Path, deadline: int) -> str:
-    """The text of the sweep's own copy of the parent DAG; `deadline` is the tuples' limit in seconds."""
+def parent_dag(here: Path, python: Path, deadline: int, *, planned: bool = False) -> str:
+    """The text of the sweep's own copy of the parent DAG; `deadline` is the tuples' limit in seconds.
+
+    One that has its plan already, `planned`, need not start a Python to see that.
+    """
     return _text(
         PARENT_DAG,
         here=safe_path(here),
         results=safe_path(here.parent),
         python=safe_path(python),
         longest=deadline + _PLANNING_LIMIT,
+        planned=planned,
     )
 
 

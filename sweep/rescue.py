@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sweep import events, gate
+from sweep import events, gate, sweeps
 from sweep.files import read_model, write_atomic
 from sweep.model import Verdict
 from sweep.places import EVENTS, PARENT_DAG, PLAN, TUPLES_DAG
@@ -34,7 +34,7 @@ def prepare(here: Path) -> None:
     parents = _rescues(here, PARENT_DAG)
     if not parents or _done(parents):
         write_atomic(here / f"{PARENT_DAG}.rescue{_number(parents) + 1:03}", _HEADER)
-    if not ((here / PLAN).is_file() and (here / TUPLES_DAG).is_file()):
+    if not sweeps.planned(here):
         return  # planning comes first, and decides what there is to do
     rescues = _rescues(here, TUPLES_DAG)
     known = _done(rescues)

@@ -17,7 +17,7 @@ from sweep.diff import Diff
 from sweep.errors import BadFileError, SweepError
 from sweep.files import locked, read_model, write_model
 from sweep.model import VersionTuple
-from sweep.places import EVENTS, OUTCOMES, PARENT_DAG, PLAN, SETTINGS, TUPLES_DAG
+from sweep.places import EVENTS, OUTCOMES, PARENT_DAG, PLAN, SETTINGS
 from sweep.schema import Outcomes, Plan
 from sweep.verdict import classify
 
@@ -29,7 +29,7 @@ _PATIENCE = 20.0
 
 
 def plan_step(here: Path, say: Say) -> Plan:
-    """Plan the sweep; on failure leave word for the closing step. A finished plan is kept: rescue DAGs refer to it.
+    """Plan the sweep; on failure leave word for the closing step. A finished plan is kept.
 
     Raises:
         SweepError: whatever kept the plan from being made.
@@ -42,7 +42,7 @@ def plan_step(here: Path, say: Say) -> Plan:
             if settings.is_file():
                 condor.use(load_stored(settings).pool.condor_config)
                 sweeps.refuse_a_later_one(here)
-            if (here / PLAN).is_file() and (here / TUPLES_DAG).is_file():
+            if sweeps.planned(here):
                 say(f"{here / PLAN} is there already and is kept")
                 plan = read_model(here / PLAN, Plan, "sweep plan")
             else:
@@ -106,7 +106,7 @@ def close_step(here: Path, dag_status: int) -> bool:
     Raises:
         SweepError: the tables cannot be written.
     """
-    from sweep.report import feed, files  # pandas is needed here only
+    from sweep.report import feed, files  # what makes tables is needed here only
 
     if dag_status:
         _let_the_log_settle(here)
@@ -134,7 +134,7 @@ def _at_the_end(here: Path) -> Outcomes:
 
 def _reported(here: Path, classified: Callable[[Path], Outcomes]) -> tuple[Outcomes | None, Diff | str]:
     """Write the tables, or in their place why there are none; the outcomes, and what changed since the last sweep."""
-    from sweep.report import files  # pandas is needed here only
+    from sweep.report import files  # what makes tables is needed here only
 
     if not any((here / name).is_file() for name in (PLAN, PARENT_DAG)):
         raise BadFileError(f"{here} has neither {PLAN} nor {PARENT_DAG}; name a sweep's directory")

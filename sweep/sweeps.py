@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sweep import condor, render
+from sweep.config import load_stored
 from sweep.errors import AlreadyRunningError, BadFileError, PoolError, ResultsError, SubmitError
 from sweep.files import locked, read_model, write_atomic, write_model
 from sweep.framework import load_frameworks
 from sweep.model import visible
-from sweep.places import PARENT_DAG, PLAN, SETTINGS
+from sweep.places import PARENT_DAG, PLAN, SETTINGS, TUPLES_DAG
 from sweep.schema import Plan
 from sweep.settings import Settings
 
@@ -113,6 +114,11 @@ def newest(results: Path, *, dry_runs: bool = False) -> Path:
     return (submitted or found)[-1]
 
 
+def planned(here: Path) -> bool:
+    """Whether a sweep has its whole plan. It is never made anew: rescue DAGs refer to it."""
+    return (here / PLAN).is_file() and (here / TUPLES_DAG).is_file()
+
+
 def note_failure(here: Path, why: str) -> None:
     """Leave word for the closing step that planning failed."""
     write_atomic(here / FAILURE, why + "\n")
@@ -140,8 +146,13 @@ def _make(results: Path, settings: Settings, *, to_run: bool) -> Path:
         _refuse_a_second(results)
     here = _fresh_directory(results)
     write_model(here / SETTINGS, settings)
-    write_atomic(here / PARENT_DAG, render.parent_dag(here, _python(), settings.limits.deadline))
+    _write_dag(here, settings)
     return here
+
+
+def _write_dag(here: Path, settings: Settings) -> None:
+    text = render.parent_dag(here, _python(), settings.limits.deadline, planned=planned(here))
+    write_atomic(here / PARENT_DAG, text)
 
 
 def _send(here: Path) -> str:
@@ -152,6 +163,8 @@ def _send(here: Path) -> str:
             f"the sweep in {here} was submitted before and left nothing to resume; `sweep submit` starts another"
         )
     _refuse_after_deadline(here)
+    if planned(here):
+        _write_dag(here, load_stored(here / SETTINGS))
     if submitted_before:
         from sweep import rescue  # what reads verdicts is needed here only
 

@@ -94,11 +94,6 @@ def described() -> Iterator[tuple[str, str, str]]:
             yield name, kind, meaning
 
 
-def whole_numbers() -> list[str]:
-    """The columns that hold whole numbers, which a missing value must not turn into others."""
-    return [name for name, kind, _ in described() if kind == "whole number"]
-
-
 def markdown() -> str:
     """The columns as a Markdown table."""
     rows = [[f"`{name}`", kind, meaning] for name, kind, meaning in described()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def write_tables(here: Path, outcomes: Outcomes, since: Diff | str | None = None
     Raises:
         ResultsError: the directory cannot be written.
     """
-    rows = json.loads(table.frame(outcomes, changes.kinds(since)).to_json(orient="records") or "[]")
+    rows = table.rows(outcomes, changes.kinds(since))
     write_atomic(here / "compatibility.json", to_json({"schema": columns.SCHEMA, "rows": rows}, indent=1) + b"\n")
     write_atomic(here / "compatibility.csv", _csv(rows))
     write_atomic(here / "junit.xml", junit.render(outcomes))

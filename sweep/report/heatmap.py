@@ -73,12 +73,12 @@ def of(outcomes: Outcomes, framework: str, changed: Collection[str]) -> Map:
             cell = Cell(index, o, table.GLYPHS[o.verdict], table.word(o.cause), signs)
             cells[o.cuda, o.version, table.place_of(o)] = cell
     columns = _columns([cell.outcome for cell in cells.values()])
-    rows = sorted({place for _, _, place in cells}, key=lambda place: (version_key(place.partition(" ")[0]), place))
+    places = table.in_order(place for _, _, place in cells)
     return Map(
         framework,
         tuple(Group(*key, len(list(alike))) for key, alike in groupby(columns, key=lambda c: (c.cuda, c.unbuilt))),
         columns,
-        tuple(_row(place, outcomes.pool.classes, columns, cells) for place in rows),
+        tuple(_row(place, outcomes.pool.classes, columns, cells) for place in places),
         table.never_built(outcomes, framework),
     )
 

@@ -128,9 +128,9 @@ def plain(text: str) -> str:
 
 
 def _matrix(outcomes: Outcomes, framework: str, changed: Collection[str]) -> list[str]:
-    frame = table.matrix(outcomes, framework, changed)
-    titles = [table.column_title(c, outcomes.pool.classes) for c in frame.columns]
-    rows = [[version, cuda, *cells] for (version, cuda), cells in zip(frame.index, frame.to_numpy(), strict=True)]
+    matrix = table.matrix(outcomes, framework, changed)
+    titles = [table.column_title(place, outcomes.pool.classes) for place in matrix.places]
+    rows = [[*key, *cells] for key, cells in matrix.rows.items()]
     unbuilt = table.never_built(outcomes, framework)
     return [
         f"## {framework}",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
+import pandas as pd
 from tabulate import tabulate
 
 from sweep.errors import SettingsError
 from sweep.report import table
-from sweep.schema import Outcome, Outcomes
+from sweep.schema import Measure, Outcomes
 
 CAUTION: Final = "comparable across versions on the same GPU class only; ×: times the same node's processor"
 
@@ -34,22 +35,28 @@ def render(outcomes: Outcomes, metric: str) -> str:
     unit = next(m.unit for o in outcomes.tuples for m in o.speed if m.metric == metric)
     simulated = "; SIMULATED GPUs: the figures are those of plain Python" if outcomes.simulated else ""
     title = f"{metric} in {unit}: {CAUTION}{simulated}"
-    matrices = [(name, _matrix(outcomes, name, metric)) for name in table.frameworks(outcomes)]
-    return "\n\n".join([title, *(f"{name}\n{matrix}" for name, matrix in matrices if matrix)])
+    measured = pd.DataFrame(
+        [
+            (o.framework, o.version, o.cuda, table.place_of(o), _said(measure))
+            for o in outcomes.tuples
+            for measure in o.speed
+            if measure.metric == metric
+        ],
+        columns=["framework", "version", "CUDA", "place", "said"],
+    )
+    matrices = [f"{name}\n{_matrix(own, outcomes)}" for name, own in measured.groupby("framework", sort=False)]
+    return "\n\n".join([title, *matrices])
 
 
-def _matrix(outcomes: Outcomes, framework: str, metric: str) -> str:
-    """Rows and columns as in the table of verdicts, without rows that have no figure."""
-    own = (o for o in outcomes.tuples if o.framework == framework)
-    cells = {(o.version, o.cuda, table.place_of(o)): _cell(o, metric) for o in own}
-    verdicts = table.matrix(outcomes, framework)
-    places = list(verdicts.columns)
-    rows = [[*key, *(cells.get((*key, place), "") for place in places)] for key in verdicts.index]
+def _matrix(measured: pd.DataFrame, outcomes: Outcomes) -> str:
+    """What was measured of a framework, with rows in the plan's order and columns as in the table of verdicts."""
+    places = table.in_order(measured["place"])
+    matrix = measured.pivot(index=["version", "CUDA"], columns="place", values="said")
+    rows = pd.MultiIndex.from_frame(measured[["version", "CUDA"]].drop_duplicates())
+    matrix = matrix.reindex(index=rows, columns=places).fillna("").reset_index()
     titles = [table.column_title(place, outcomes.pool.classes) for place in places]
-    measured = [row for row in rows if any(row[2:])]
-    return tabulate(measured, ["version", "CUDA", *titles], disable_numparse=True) if measured else ""
+    return tabulate(matrix.to_numpy().tolist(), ["version", "CUDA", *titles], disable_numparse=True)
 
 
-def _cell(outcome: Outcome, metric: str) -> str:
-    measure = next((m for m in outcome.speed if m.metric == metric), None)
-    return f"{measure.value:.4g} ×{measure.ratio:.3g}" if measure else ""
+def _said(measure: Measure) -> str:
+    return f"{measure.value:.4g} ×{measure.ratio:.3g}"

@@ -1,19 +1,16 @@
-"""Outcomes as data frames, and the words and glyphs of a cell. Shared by every kind of table."""
+"""Outcomes as rows and matrices, and the words and glyphs of a cell. Shared by every kind of table."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from sweep import audit
 from sweep.cuda import version_key
 from sweep.model import Cause, GpuClass, Source, Verdict, sm
 from sweep.report import columns, speed
 from sweep.schema import Evidence, Outcome, Outcomes, Payload
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 GLYPHS: Final = {
     Verdict.WORKS: "✓",
@@ -56,14 +53,12 @@ def tells(outcome: Outcome) -> bool:
     return outcome.submitted and audit.tells(outcome.cause, outcome.prediction)
 
 
-def frame(outcomes: Outcomes, kinds: Mapping[str, str]) -> pd.DataFrame:
+def rows(outcomes: Outcomes, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
     """One row per tuple, with every field of its outcome; the evidence is spread over three columns.
 
     `kinds` says by tuple what kind of change there was since the last sweep.
     """
-    import pandas as pd  # half a second: not for those who want a sentence
-
-    rows = []
+    found = []
     for outcome in outcomes.tuples:
         row = outcome.model_dump(mode="json", exclude=set(columns.SPREAD))
         evidence, expected = outcome.evidence, outcome.prediction
@@ -72,8 +67,8 @@ def frame(outcomes: Outcomes, kinds: Mapping[str, str]) -> pd.DataFrame:
         row |= _payload(outcome.payload) | speed.columns(outcome)
         row |= {"evidence_file": evidence.file, "evidence_line": evidence.line, "evidence_excerpt": evidence.excerpt}
         whole = {"sweep": outcomes.sweep, "simulated": outcomes.simulated, "change": kinds.get(outcome.id)}
-        rows.append({**whole, **row})
-    return pd.DataFrame(rows).astype(dict.fromkeys(columns.whole_numbers(), "Int64")) if rows else pd.DataFrame()
+        found.append({**whole, **row})
+    return found
 
 
 def _payload(payload: Payload | None) -> dict[str, object]:
@@ -115,24 +110,31 @@ def frameworks(outcomes: Outcomes) -> list[str]:
     return list(dict.fromkeys(o.framework for o in outcomes.tuples))
 
 
-def matrix(outcomes: Outcomes, framework: str, changed: Collection[str] = ()) -> pd.DataFrame:
-    """Version and CUDA runtime down, capability (or GPU class) across, a cell's words inside; in the plan's order.
+@dataclass(frozen=True)
+class Matrix:
+    """Words of cells, by version and CUDA runtime in the plan's order; each row has a cell for each place."""
+
+    places: tuple[str, ...]
+    rows: Mapping[tuple[str, str], tuple[str, ...]]
+
+
+def matrix(outcomes: Outcomes, framework: str, changed: Collection[str] = ()) -> Matrix:
+    """Version and CUDA runtime down, capability (or GPU class) across, a cell's words inside.
 
     `changed` are the tuples to be marked as such.
     Rows without any build are left to `never_built`: they would say the same thing in every cell.
     """
-    import pandas as pd
-
     built = [o for o in outcomes.tuples if o.framework == framework and o.cause is not Cause.NO_BUILD]
     cells = {(o.version, o.cuda, place_of(o)): cell(o, changed=o.id in changed) for o in built}
-    rows = list(dict.fromkeys((o.version, o.cuda) for o in built))
-    places = sorted({place_of(o) for o in built}, key=lambda place: (version_key(place.partition(" ")[0]), place))
+    places = in_order(place for *_, place in cells)
+    keys = dict.fromkeys((o.version, o.cuda) for o in built)
     # A version that not every capability was a candidate for leaves cells empty.
-    return pd.DataFrame(
-        [[cells.get((*row, place), "") for place in places] for row in rows],
-        index=pd.MultiIndex.from_tuples(rows, names=["version", "CUDA"]),
-        columns=places,
-    )
+    return Matrix(places, {key: tuple(cells.get((*key, place), "") for place in places) for key in keys})
+
+
+def in_order(places: Iterable[str]) -> tuple[str, ...]:
+    """The distinct places, lowest capability first."""
+    return tuple(sorted(set(places), key=lambda place: (version_key(place.partition(" ")[0]), place)))
 
 
 def place_of(outcome: Outcome) -> str:

@@ -84,15 +84,15 @@ def _table(title: str) -> Table:
 
 
 def _matrix(outcomes: Outcomes, framework: str, changed: Collection[str], width: int) -> Table:
-    frame = table.matrix(outcomes, framework, changed)
+    matrix = table.matrix(outcomes, framework, changed)
     grid = _table(framework)
-    narrow = width < _LEFT_COLUMNS + _CELL * len(frame.columns)
+    narrow = width < _LEFT_COLUMNS + _CELL * len(matrix.places)
     grid.add_column("version")
     grid.add_column("CUDA")
-    for capability in frame.columns:
-        grid.add_column(table.column_title(capability, outcomes.pool.classes), overflow="fold")
-    for (version, cuda), cells in zip(frame.index, frame.to_numpy(), strict=True):
-        grid.add_row(version, cuda, *(_styled(c, narrow) for c in cells))
+    for place in matrix.places:
+        grid.add_column(table.column_title(place, outcomes.pool.classes), overflow="fold")
+    for key, cells in matrix.rows.items():
+        grid.add_row(*key, *(_styled(c, narrow) for c in cells))
     return grid
 
 

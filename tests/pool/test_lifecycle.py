@@ -167,6 +167,9 @@ def test_a_plan_submits_nothing_and_is_what_runs_when_it_is_submitted(pool: Sand
     assert site.end(run) == 0, site.account(here)
     assert (here / "plan.json").read_bytes() == plan
     after = contents(here)
+    # What it is planned with needs no planning, and no Python that says so.
+    assert b" -m sweep plan " in files.pop("sweep.dag")
+    assert b" -m sweep plan " not in after["sweep.dag"]
     assert {n: after[n] for n in files} == files
     assert causes(here) == {"pytorch-2.8-cuda12.9-sm35": "no-kernel-image", WORKING: "all-rungs"}
     assert seen(here, "SUBMIT") == [WORKING]

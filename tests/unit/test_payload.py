@@ -313,7 +313,7 @@ def test_a_failing_payload_changes_no_verdict(tmp_path: Path) -> None:
     outcomes = sweep.classify()
     assert table.payloads(outcomes) == [(TUPLE, said)]
     assert f"- `{TUPLE}`: {said}\n" in markdown.render(outcomes)
-    row = table.frame(outcomes, {}).iloc[0]
+    row = table.rows(outcomes, {})[0]
     assert (row["payload_passed"], row["payload_failures"], row["payload_seconds"]) == (False, 2, 1.5)
 
 
@@ -328,6 +328,6 @@ def test_a_payload_in_the_probes_place_leaves_the_verdict_open(tmp_path: Path) -
 
 
 def test_without_a_payload_its_columns_are_empty(tmp_path: Path) -> None:
-    row = table.frame(one(tmp_path, "exit-0", result()).classify(), {}).iloc[0]
+    row = table.rows(one(tmp_path, "exit-0", result()).classify(), {})[0]
     assert row["payload_passed"] is None
     assert row["source"] == "conda"

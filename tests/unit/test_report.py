@@ -200,11 +200,11 @@ def test_a_cell_has_glyph_and_word_and_parentheses_when_no_job_was_needed(tmp_pa
     sweep.log(("exit-0", ids[0]), ("never-matched", ids[2]))
     sweep.result(ids[0], result(ids[0]))
     outcomes = sweep.classify()
-    frame = table.matrix(outcomes, "pytorch")
-    assert list(frame.columns) == ["8.0", "9.0", "12.0"]  # by number, not by letter
-    assert list(frame.index) == [("2.5", "12.4"), ("2.10", "12.4")]  # in the order of the plan
-    assert list(frame.iloc[0]) == ["✓ works", "(○ no-such-slot)", "○ waited-out"]
-    assert list(frame.iloc[1]) == ["(△ cpu-build)", "", ""]  # not a candidate there
+    matrix = table.matrix(outcomes, "pytorch")
+    assert matrix.places == ("8.0", "9.0", "12.0")  # by number, not by letter
+    assert list(matrix.rows) == [("2.5", "12.4"), ("2.10", "12.4")]  # in the order of the plan
+    assert matrix.rows["2.5", "12.4"] == ("✓ works", "(○ no-such-slot)", "○ waited-out")
+    assert matrix.rows["2.10", "12.4"] == ("(△ cpu-build)", "", "")  # not a candidate there
     page = markdown.render(outcomes)
     assert "sm80 ×2" in page
     assert "sm90 ×0" in page
@@ -227,7 +227,7 @@ def test_a_framework_without_any_build_is_told_in_one_sentence(tmp_path):
     said = "(△ no-build) on every GPU: 0.6 for CUDA 11.8, 12.4; 0.7 for CUDA 11.8, 12.4"
     assert table.never_built(outcomes, "jax") == said
     assert said in shown(outcomes)
-    assert table.matrix(outcomes, "jax").empty
+    assert not table.matrix(outcomes, "jax").rows
     files.write_tables(sweep.here, outcomes)
     assert "no-build" in (sweep.here / "compatibility.md").read_text()
 
