@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sweep import alarm, condor, earlier, events, gate, notify, packing, relook, sweeps
+from sweep import alarm, condor, earlier, events, gate, packing, relook, sweeps
 from sweep.config import load_stored
 from sweep.diff import Diff
 from sweep.errors import BadFileError, SweepError
@@ -163,8 +163,11 @@ def _tell(here: Path, outcomes: Outcomes | None, since: Diff | str) -> None:
         settings = load_stored(here / SETTINGS).notify
     except SweepError:
         return  # it is said elsewhere, and nobody is known to be told
-    if settings.when == "changes" and not alarm.noteworthy(outcomes, since):
+    nobody = not settings.mail and settings.webhook_file is None
+    if nobody or (settings.when == "changes" and not alarm.noteworthy(outcomes, since)):
         return
+    from sweep import notify  # mail and HTTP are needed here only
+
     text = (here / "summary.txt").read_text()
     notify.tell(settings, f"[sweep] {text.partition(chr(10))[0]}", text, lambda line: print(line, file=sys.stderr))
 

@@ -8,14 +8,15 @@ and processor time are those of all DAGMan processes together, at their peak.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 from tabulate import tabulate
+from watching import Watcher, memory, processes
 
 from sweep.places import cache_dir
 from sweep.sandbox.pool import SandboxPool
@@ -40,42 +41,31 @@ def write(directory: Path, nodes: int, parts: int) -> Path:
     return whole
 
 
-class Watched:
+class Watched(Watcher):
     """Memory (MiB) and processor time (s) of the DAGMan processes that run while the context lasts."""
 
     def __init__(self) -> None:
+        super().__init__(0.05)
         self.peak = 0
         self._times: dict[str, float] = {}
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
     @property
     def cpu(self) -> float:
         """Processor time of all of them."""
         return sum(self._times.values())
 
-    def __enter__(self) -> Watched:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
+    def look(self) -> None:
+        """Look at every DAGMan."""
         tick = os.sysconf("SC_CLK_TCK")
-        while not self._over.wait(0.05):
-            held = 0
-            for process in Path("/proc").glob("[0-9]*"):
-                try:
-                    if "condor_dagman" not in (process / "cmdline").read_text().partition("\0")[0]:
-                        continue
-                    held += int((process / "status").read_text().partition("VmRSS:")[2].split()[0]) // 1024
-                    fields = (process / "stat").read_text().rpartition(")")[2].split()
-                except (OSError, IndexError):
-                    continue
+        held = 0
+        for process, words in processes():
+            if "condor_dagman" not in words[0]:
+                continue
+            with contextlib.suppress(OSError, IndexError):  # it has ended meanwhile
+                held += memory(process, "VmRSS")
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
                 self._times[process.name] = (int(fields[11]) + int(fields[12])) / tick
-            self.peak = max(self.peak, held)
+        self.peak = max(self.peak, held)
 
 
 def main() -> None:

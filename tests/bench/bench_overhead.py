@@ -19,7 +19,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import NamedTuple
 
 from savings import held
 from tabulate import tabulate
+from watching import Watcher, memory, processes
 
 from sweep import events, places
 from sweep.files import read_model
@@ -126,32 +126,20 @@ def plan(file: Path, script: str) -> tuple[Path, float, dict[str, int]]:
     return here, time.time() - began, memory.peaks
 
 
-class Memory:
+class Memory(Watcher):
     """The peak memory of processes, by what they are, while the context lasts; MiB."""
 
     def __init__(self, here: Path) -> None:
+        super().__init__(0.1)
         self.here = str(here)
         self.peaks: dict[str, int] = {}
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Memory:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.1):
-            for process in Path("/proc").glob("[0-9]*"):
-                with contextlib.suppress(OSError):
-                    words = (process / "cmdline").read_text().split("\0")
-                    if (name := self._name(words, process)) is not None:
-                        status = (process / "status").read_text()
-                        peak = int(status.partition("VmHWM:")[2].split()[0]) // 1024
-                        self.peaks[name] = max(peak, self.peaks.get(name, 0))
+    def look(self) -> None:
+        """Look at the sweep's processes."""
+        for process, words in processes():
+            with contextlib.suppress(OSError, IndexError):  # it has ended meanwhile
+                if (name := self._name(words, process)) is not None:
+                    self.peaks[name] = max(memory(process, "VmHWM"), self.peaks.get(name, 0))
 
     def _name(self, words: list[str], process: Path) -> str | None:
         if "condor_dagman" in words[0]:
@@ -186,7 +174,7 @@ def copies(planned: Path) -> Iterator[Path]:
     number = 0
     while True:
         number += 1
-        here = planned.with_name(f"{planned.name[:-2]}{number:02}")
+        here = planned.with_name(f"2100-01-01T0000{number:02}")  # no time at which it may have been planned
         shutil.copytree(planned, here)
         for path in [here / PARENT_DAG, here / TUPLES_DAG, here / "gate.sh", *here.glob("tuples/*/job.sub")]:
             path.write_text(path.read_text().replace(str(planned), str(here)))
@@ -244,6 +232,7 @@ def main() -> None:
             found[name].append(went.whole)
             peaks |= watched.peaks
             rows.append([name, *went, went.whole])
+            print(f"{name}: {went.whole:.1f} s", file=sys.stderr, flush=True)  # a run takes minutes
         print(
             tabulate(rows, ["", "to the first job", "jobs", "after the last", "exit 0", "whole, s"], floatfmt=".1f")
         )
