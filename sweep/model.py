@@ -46,6 +46,7 @@ Shown = Annotated[str, AfterValidator(visible)]
 class Frozen(BaseModel):
     """A value: immutable, and refusing fields it does not know."""
 
+    # A command uses few of the models, and should not wait for the others to be built.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 

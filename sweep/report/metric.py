@@ -43,13 +43,13 @@ def render(outcomes: Outcomes, metric: str) -> str:
             if measure.metric == metric
         ],
         columns=["framework", "version", "CUDA", "place", "said"],
-    )
+    ).drop_duplicates(["framework", "version", "CUDA", "place"])  # a node may say anything, and say it twice
     matrices = [f"{name}\n{_matrix(own, outcomes)}" for name, own in measured.groupby("framework", sort=False)]
     return "\n\n".join([title, *matrices])
 
 
 def _matrix(measured: pd.DataFrame, outcomes: Outcomes) -> str:
-    """What was measured of a framework, with rows in the plan's order and columns as in the table of verdicts."""
+    """What was measured of a framework, with rows and columns in the order of the table of verdicts."""
     places = table.in_order(measured["place"])
     matrix = measured.pivot(index=["version", "CUDA"], columns="place", values="said")
     rows = pd.MultiIndex.from_frame(measured[["version", "CUDA"]].drop_duplicates())

@@ -47,6 +47,12 @@ def test_the_matrix_of_a_metric_has_the_measured_rows_only(sweep: Sweep) -> None
     assert [line.split() for line in lines[5:]] == [["2.5", "12.4", "52.51", "×105"]]
 
 
+def test_of_a_metric_that_a_node_tells_twice_the_first_counts(sweep: Sweep) -> None:
+    sweep.result(TUPLE, result(speed=[MATMUL, MATMUL | {"value": 1.0}]))
+    assert metric.render(sweep.classify(), "matmul_tflops").count("×105") == 1
+    assert "52.51" in metric.render(sweep.classify(), "matmul_tflops")
+
+
 def test_a_metric_of_a_probe_of_ones_own_has_a_matrix_too(sweep: Sweep) -> None:
     assert "7 ×2" in metric.render(sweep.classify(), "words_per_s")
 
