@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -212,7 +212,11 @@ def main() -> None:
     parser.add_argument("tuples", type=int)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--sweep-first", action="store_true", help="in the first round; else bare DAGMan")
     arguments = parser.parse_args()
+    ways: list[tuple[str, Callable[[Path], None]]] = [("bare", run_bare), ("sweep", run_sweep)]
+    if arguments.sweep_first:
+        ways.reverse()
     with (
         tempfile.TemporaryDirectory() as scratch,
         SandboxPool(ensure_condor(cache_dir(), print), Path(scratch) / "pool", MACHINES) as pool,
@@ -224,7 +228,7 @@ def main() -> None:
         found: dict[str, list[float]] = {"bare": [], "sweep": []}
         for number, here in enumerate(itertools.islice(copies(planned), 2 * arguments.rounds)):
             # What comes second has a schedd with more history: each round turns the order of the last one around.
-            name, run = (("bare", run_bare), ("sweep", run_sweep))[(number + number // 2) % 2]
+            name, run = ways[(number + number // 2) % 2]
             with Memory(here) as watched:
                 began = time.time()
                 run(here)
