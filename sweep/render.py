@@ -92,14 +92,14 @@ def parent_dag(here: Path, python: Path, deadline: int, *, planned: bool = False
 
     One that has its plan already, `planned`, need not start a Python to see that.
     """
-    return _text(
+    text = _text(
         PARENT_DAG,
         here=safe_path(here),
         results=safe_path(here.parent),
         python=safe_path(python),
         longest=deadline + _PLANNING_LIMIT,
-        planned=planned,
     )
+    return re.sub(r"^SCRIPT .* PRE tuples .*\n", "", text, flags=re.MULTILINE) if planned else text
 
 
 def universe(tuple_: VersionTuple, settings: Settings) -> str:

@@ -236,7 +236,7 @@ class Case:
         """Wait until the sweep is at one of these stages, drawn by chance; a tuple that is there, or "".
 
         planning: the environments are being written. queued: the jobs are. running: a job has started. installing,
-        probing: so it has. partly: the tuples that no gate holds are done. closing: all are, and are classified.
+        probing: so it has. partly: the tuples that no gate holds are done. closing: all are, and are being reported.
         """
         self.stage = self.chance.choice(stages)
         if self.stage == "planning":
@@ -244,7 +244,7 @@ class Case:
             return ""
         if self.stage == "closing":
             self.gate.open()
-            self.until(lambda: processes.steps(self.pool, self.here, self.chance.choice(["classify", "report"])))
+            self.until(lambda: processes.steps(self.pool, self.here, "close"))
             return ""
         if self.stage == "partly":
             ungated = set(self.truth) - set(self.gated)

@@ -136,10 +136,10 @@ def planning_killed(case: Case) -> None:
 @fault()
 def closing_killed(case: Case) -> None:
     case.start()
-    step = case.stage = case.chance.choice(["classify", "report"])
+    case.stage = "closing"
     case.gate.open()
-    found = case.until(lambda: processes.steps(case.pool, case.here, step), interval=0.005)
-    time.sleep(case.chance.uniform(0, 0.5))
+    found = case.until(lambda: processes.steps(case.pool, case.here, "close"), interval=0.005)
+    time.sleep(case.chance.uniform(0, 1.5))
     for each in found:
         each.kill()
 

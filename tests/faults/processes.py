@@ -82,7 +82,7 @@ def dagman(pool: SandboxPool, here: Path, dag: str) -> list[Process]:
 
 
 def steps(pool: SandboxPool, here: Path, step: str) -> list[Process]:
-    """A step of the sweep's parent DAG: `plan`, `classify` or `report`."""
+    """A step of the sweep's parent DAG: `plan` or `close`."""
     return [p for p in of_pool(pool) if {"sweep", step, str(here)} <= set(p.command)]
 
 
