@@ -29,6 +29,11 @@ FEED = "feed.atom"
 _SWEEP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}")
 
 
+def planned(here: Path) -> bool:
+    """Whether a sweep has its whole plan. It is never made anew: rescue DAGs refer to it."""
+    return (here / PLAN).is_file() and (here / TUPLES_DAG).is_file()
+
+
 def sweeps_of(results: Path) -> list[Path]:
     """The directories of sweeps below a results directory, the newest first: their names are times."""
     found = results.iterdir() if results.is_dir() else ()

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sweep import events, gate, sweeps
+from sweep import events, gate
 from sweep.files import read_model, write_atomic
 from sweep.model import Verdict
-from sweep.places import EVENTS, PARENT_DAG, PLAN, TUPLES_DAG
+from sweep.places import EVENTS, PARENT_DAG, PLAN, TUPLES_DAG, planned
 from sweep.render import node_name
 from sweep.schema import Plan
 from sweep.verdict import classify
@@ -34,7 +34,7 @@ def prepare(here: Path) -> None:
     parents = _rescues(here, PARENT_DAG)
     if not parents or _done(parents):
         write_atomic(here / f"{PARENT_DAG}.rescue{_number(parents) + 1:03}", _HEADER)
-    if not sweeps.planned(here):
+    if not planned(here):
         return  # planning comes first, and decides what there is to do
     rescues = _rescues(here, TUPLES_DAG)
     known = _done(rescues)

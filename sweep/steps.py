@@ -9,6 +9,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sweep import alarm, condor, earlier, events, gate, packing, relook, sweeps
@@ -17,7 +18,7 @@ from sweep.diff import Diff
 from sweep.errors import BadFileError, SweepError
 from sweep.files import locked, read_model, write_model
 from sweep.model import VersionTuple
-from sweep.places import EVENTS, OUTCOMES, PARENT_DAG, PLAN, SETTINGS
+from sweep.places import EVENTS, OUTCOMES, PARENT_DAG, PLAN, SETTINGS, planned
 from sweep.schema import Outcomes, Plan
 from sweep.verdict import classify
 
@@ -42,7 +43,7 @@ def plan_step(here: Path, say: Say) -> Plan:
             if settings.is_file():
                 condor.use(load_stored(settings).pool.condor_config)
                 sweeps.refuse_a_later_one(here)
-            if sweeps.planned(here):
+            if planned(here):
                 say(f"{here / PLAN} is there already and is kept")
                 plan = read_model(here / PLAN, Plan, "sweep plan")
             else:
@@ -108,9 +109,7 @@ def close_step(here: Path, dag_status: int) -> bool:
     """
     from sweep.report import feed, files  # what makes tables is needed here only
 
-    if dag_status:
-        _let_the_log_settle(here)
-    outcomes, since = _reported(here, _at_the_end)
+    outcomes, since = _reported(here, partial(_at_the_end, troubled=dag_status != 0))
     if outcomes is None or outcomes.state == "unfinished" or dag_status == _REMOVED:
         _tell(here, outcomes, since)
         return False
@@ -122,12 +121,16 @@ def close_step(here: Path, dag_status: int) -> bool:
     return True
 
 
-def _at_the_end(here: Path) -> Outcomes:
-    """Classify a sweep as its DAG ends, and look at the pool again: what it is next month says nothing about it."""
-    outcomes = classify(here)
+def _at_the_end(here: Path, *, troubled: bool) -> Outcomes:
+    """Classify a sweep as its DAG ends, and look at the pool again: what it is next month says nothing about it.
+
+    `troubled` says that jobs may have been removed, and be ending still. The log, which may be long, is read once.
+    """
+    log = _settled(here) if troubled else events.read(here / EVENTS)
+    outcomes = classify(here, log=log)
     if ids := relook.open_questions(outcomes):
         relook.look(here, ids)
-        outcomes = classify(here)
+        outcomes = classify(here, log=log)
     write_model(here / OUTCOMES, outcomes)
     return outcomes
 
@@ -172,11 +175,12 @@ def _tell(here: Path, outcomes: Outcomes | None, since: Diff | str) -> None:
     notify.tell(settings, f"[sweep] {text.partition(chr(10))[0]}", text, lambda line: print(line, file=sys.stderr))
 
 
-def _let_the_log_settle(here: Path) -> None:
-    """Wait until every job in the event log has ended, but not for ever."""
+def _settled(here: Path) -> events.EventLog:
+    """The event log once every job in it has ended; as it is then, if they take too long."""
+    tracker = events.Tracker(here / EVENTS)
     end = time.monotonic() + _PATIENCE
-    while time.monotonic() < end:
-        histories = events.read(here / EVENTS).histories.values()
-        if all(history.last.state.over for history in histories):
-            return
+    while True:
+        log = tracker.update()
+        if all(history.last.state.over for history in log.histories.values()) or time.monotonic() > end:
+            return log
         time.sleep(0.5)

@@ -16,7 +16,7 @@ from sweep.errors import AlreadyRunningError, BadFileError, PoolError, ResultsEr
 from sweep.files import locked, read_model, write_atomic, write_model
 from sweep.framework import load_frameworks
 from sweep.model import visible
-from sweep.places import PARENT_DAG, PLAN, SETTINGS, TUPLES_DAG
+from sweep.places import PARENT_DAG, PLAN, SETTINGS, planned
 from sweep.schema import Plan
 from sweep.settings import Settings
 
@@ -112,11 +112,6 @@ def newest(results: Path, *, dry_runs: bool = False) -> Path:
         raise BadFileError(f"no sweep below {results}; `sweep submit` starts one")
     submitted = [here for here in found if not dry_runs and (here / f"{PARENT_DAG}.condor.sub").exists()]
     return (submitted or found)[-1]
-
-
-def planned(here: Path) -> bool:
-    """Whether a sweep has its whole plan. It is never made anew: rescue DAGs refer to it."""
-    return (here / PLAN).is_file() and (here / TUPLES_DAG).is_file()
 
 
 def note_failure(here: Path, why: str) -> None:

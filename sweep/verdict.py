@@ -59,10 +59,11 @@ class _Judged:
     result: ProbeResult | None = None
 
 
-def classify(here: Path, only: EnvironmentKey | None = None) -> Outcomes:
+def classify(here: Path, only: EnvironmentKey | None = None, log: EventLog | None = None) -> Outcomes:
     """The outcomes of the sweep in directory `here`, as far as its files go. The same files give the same answer.
 
-    `only` is the environment whose tuples are looked at, and nothing else; None means all.
+    `only` is the environment whose tuples are looked at, and nothing else; None means all. `log` is the sweep's event
+    log where that was read already.
 
     Raises:
         BadFileError: there is no usable plan.
@@ -70,7 +71,7 @@ def classify(here: Path, only: EnvironmentKey | None = None) -> Outcomes:
     plan = read_model(here / PLAN, Plan, "sweep plan")
     if only is not None:
         plan = plan.model_copy(update={"tuples": tuple(t for t in plan.tuples if t.environment == only)})
-    log = events.read(here / EVENTS)
+    log = log or events.read(here / EVENTS)
     end, end_notes = relook.stored(here)
     environments = {(e.framework, e.version, e.cuda): e for e in plan.environments}
     classes = {c.label: c for c in plan.pool.classes}
