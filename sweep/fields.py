@@ -113,4 +113,4 @@ Range = Annotated[PlainLine, AfterValidator(checked)]
 class Table(BaseModel):
     """A table of one of our TOML files: unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)

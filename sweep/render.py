@@ -87,19 +87,15 @@ def catalog_name(environment_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "_", environment_id)
 
 
-def parent_dag(here: Path, python: Path, deadline: int, *, planned: bool = False) -> str:
-    """The text of the sweep's own copy of the parent DAG; `deadline` is the tuples' limit in seconds.
-
-    One that has its plan already, `planned`, need not start a Python to see that.
-    """
-    text = _text(
+def parent_dag(here: Path, python: Path, deadline: int) -> str:
+    """The text of the sweep's own copy of the parent DAG; `deadline` is the tuples' limit in seconds."""
+    return _text(
         PARENT_DAG,
         here=safe_path(here),
         results=safe_path(here.parent),
         python=safe_path(python),
         longest=deadline + _PLANNING_LIMIT,
     )
-    return re.sub(r"^SCRIPT .* PRE tuples .*\n", "", text, flags=re.MULTILINE) if planned else text
 
 
 def universe(tuple_: VersionTuple, settings: Settings) -> str:

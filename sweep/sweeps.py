@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sweep import condor, render
-from sweep.config import load_stored
+from sweep import condor
 from sweep.errors import AlreadyRunningError, BadFileError, PoolError, ResultsError, SubmitError
 from sweep.files import locked, read_model, write_atomic, write_model
-from sweep.framework import load_frameworks
 from sweep.model import visible
 from sweep.places import PARENT_DAG, PLAN, SETTINGS, planned
 from sweep.schema import Plan
@@ -130,6 +129,9 @@ def failure(here: Path) -> str:
 @contextlib.contextmanager
 def _results_of(settings: Settings) -> Iterator[Path]:
     """The results directory, with its lock held, for settings that can be run."""
+    from sweep import render  # what makes a sweep's files is not needed to submit one
+    from sweep.framework import load_frameworks
+
     results = Path(render.safe_path(settings.results.resolve()))
     load_frameworks(settings)  # better now than in the DAG
     with _only_one(results):
@@ -137,17 +139,16 @@ def _results_of(settings: Settings) -> Iterator[Path]:
 
 
 def _make(results: Path, settings: Settings, *, to_run: bool) -> Path:
+    from sweep import render
+
     if to_run:
         _refuse_a_second(results)
     here = _fresh_directory(results)
     write_model(here / SETTINGS, settings)
-    _write_dag(here, settings)
+    # Not resolved: the link inside a virtual environment is what makes Python find its packages.
+    python = Path(sys.executable).absolute()
+    write_atomic(here / PARENT_DAG, render.parent_dag(here, python, settings.limits.deadline))
     return here
-
-
-def _write_dag(here: Path, settings: Settings) -> None:
-    text = render.parent_dag(here, _python(), settings.limits.deadline, planned=planned(here))
-    write_atomic(here / PARENT_DAG, text)
 
 
 def _send(here: Path) -> str:
@@ -159,7 +160,7 @@ def _send(here: Path) -> str:
         )
     _refuse_after_deadline(here)
     if planned(here):
-        _write_dag(here, load_stored(here / SETTINGS))
+        _leave_planning_out(here / PARENT_DAG)
     if submitted_before:
         from sweep import rescue  # what reads verdicts is needed here only
 
@@ -168,9 +169,9 @@ def _send(here: Path) -> str:
     return condor.submit_dag(here / PARENT_DAG, f"sweep {here.name}")
 
 
-def _python() -> Path:
-    # Not resolved: the link inside a virtual environment is what makes Python find its packages.
-    return Path(sys.executable).absolute()
+def _leave_planning_out(dag: Path) -> None:
+    """Take the planning script out of the DAG of a sweep that has its plan: it would only see that, in a second."""
+    write_atomic(dag, re.sub(r"^SCRIPT .* PRE tuples .*\n", "", dag.read_text(), flags=re.MULTILINE))
 
 
 def _refuse_a_second(results: Path) -> None:

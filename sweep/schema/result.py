@@ -21,7 +21,7 @@ _Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 class Untrusted(BaseModel):
     """Part of a file that an execute node wrote: bounded in every direction, unknown fields dropped."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
 
 
 class NodeDevice(Untrusted):
