@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ class Tracker:
 
     def _take(self, read: Read) -> None:
         event = read.event
-        name, when = event.type.name, _time(event)
+        name, when = _name(event["EventTypeNumber"]), _time(event["EventTime"])
         changes = STATE_AFTER.get(name) is not None
         if not (changes and read.digest in self._seen):
             key = (int(event.cluster), int(event.proc))
@@ -202,9 +203,18 @@ def read(path: Path) -> EventLog:
     return Tracker(path).update()
 
 
-def _time(event: Any) -> int:
+@cache
+def _name(number: int) -> str:
+    """The name of an event's type; an event's own `type` looks it up each time."""
+    import htcondor2
+
+    return str(htcondor2.JobEventType(number).name)
+
+
+@lru_cache(maxsize=1024)  # of a busy pool, many events bear the same second
+def _time(text: str) -> int:
     """Unix seconds. The bindings' own `timestamp` takes a log that was written in UTC for local time."""
-    return int(datetime.fromisoformat(event["EventTime"]).timestamp())
+    return int(datetime.fromisoformat(text).timestamp())
 
 
 # --------------------------------------------------------------------------- one event of one job
