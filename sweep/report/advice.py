@@ -128,9 +128,8 @@ def for_page(here: Path, outcomes: Outcomes) -> list[dict[str, Any]]:
         return []
     outcomes = within_settings(outcomes, settings.gpus)
     context = Context(here, outcomes, settings, load_site("generic"))
-    return [
-        as_data(advise(outcomes, plan.environments, framework), context) for framework in table.frameworks(outcomes)
-    ]
+    parts = table.parts(outcomes).items()
+    return [as_data(advise(part, plan.environments, framework), context) for framework, part in parts]
 
 
 def as_data(advice: Advice, context: Context) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -64,22 +64,26 @@ class Map:
     unbuilt: str
 
 
-def of(outcomes: Outcomes, framework: str, changed: Collection[str]) -> Map:
-    """The map of a framework; `changed` are the tuples to be marked as such."""
+def of(outcomes: Outcomes, changed: Collection[str]) -> list[Map]:
+    """The map of each framework; `changed` are the tuples to be marked as such."""
+    indices = {o.id: index for index, o in enumerate(outcomes.tuples)}
+    return [_map(part, framework, indices, changed) for framework, part in table.parts(outcomes).items()]
+
+
+def _map(part: Outcomes, framework: str, indices: Mapping[str, int], changed: Collection[str]) -> Map:
     cells: dict[tuple[str, str, str], Cell] = {}
-    for index, o in enumerate(outcomes.tuples):
-        if o.framework == framework:
-            signs = tuple(table.signs(o, changed=o.id in changed))
-            cell = Cell(index, o, table.GLYPHS[o.verdict], table.word(o.cause), signs)
-            cells[o.cuda, o.version, table.place_of(o)] = cell
+    for o in part.tuples:
+        signs = tuple(table.signs(o, changed=o.id in changed))
+        cell = Cell(indices[o.id], o, table.GLYPHS[o.verdict], table.word(o.cause), signs)
+        cells[o.cuda, o.version, table.place_of(o)] = cell
     columns = _columns([cell.outcome for cell in cells.values()])
     places = table.in_order(place for _, _, place in cells)
     return Map(
         framework,
         tuple(Group(*key, len(list(alike))) for key, alike in groupby(columns, key=lambda c: (c.cuda, c.unbuilt))),
         columns,
-        tuple(_row(place, outcomes.pool.classes, columns, cells) for place in places),
-        table.never_built(outcomes, framework),
+        tuple(_row(place, part.pool.classes, columns, cells) for place in places),
+        table.never_built(part),
     )
 
 

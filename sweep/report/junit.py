@@ -15,8 +15,8 @@ from sweep.schema import Outcome, Outcomes
 def render(outcomes: Outcomes) -> str:
     """The document, with one suite for each framework."""
     root = Xml.Element("testsuites", name=f"sweep {outcomes.sweep}")
-    for framework in table.frameworks(outcomes):
-        cases = [o for o in outcomes.tuples if o.framework == framework]
+    for framework, part in table.parts(outcomes).items():
+        cases = part.tuples
         suite = Xml.SubElement(
             root,
             "testsuite",

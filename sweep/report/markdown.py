@@ -50,7 +50,7 @@ def render(outcomes: Outcomes, since: Diff | str | None = None) -> str:
         _Section(0, _head(outcomes, since)),
         _Section(1, _surprises(outcomes)),
         _Section(1, _changes(since)),
-        *(_Section(2, _matrix(outcomes, f, changes.differing(since))) for f in table.frameworks(outcomes)),
+        *(_Section(2, _matrix(part, f, changes.differing(since))) for f, part in table.parts(outcomes).items()),
         _Section(3, ["## What does not work, by cause", "", *_failures(outcomes)]),
         _Section(3, _payloads(outcomes)),
         _Section(4, _predictions(outcomes)),
@@ -127,15 +127,15 @@ def plain(text: str) -> str:
     return re.sub(r"(?<![\w&#;])@", "&#64;", text)
 
 
-def _matrix(outcomes: Outcomes, framework: str, changed: Collection[str]) -> list[str]:
-    matrix = table.matrix(outcomes, framework, changed)
-    titles = [table.column_title(place, outcomes.pool.classes) for place in matrix.places]
+def _matrix(part: Outcomes, framework: str, changed: Collection[str]) -> list[str]:
+    matrix = table.matrix(part, changed)
+    titles = [table.column_title(place, part.pool.classes) for place in matrix.places]
     rows = [[*key, *cells] for key, cells in matrix.rows.items()]
-    unbuilt = table.never_built(outcomes, framework)
+    unbuilt = table.never_built(part)
     return [
         f"## {framework}",
         "",
-        *([f"Environments: {source}.", ""] if (source := table.source(outcomes, framework)) else []),
+        *([f"Environments: {source}.", ""] if (source := table.source(part)) else []),
         *_table(rows, ["version", "CUDA", *titles]),
         "",
         *([plain(unbuilt), ""] if unbuilt else []),

@@ -52,7 +52,7 @@ def render(
         changed=changes.headline(since),
         surprises=changes.surprises(outcomes),
         kinds=_together(changes.groups(since), "kind") if isinstance(since, Diff) else [],
-        maps=[heatmap.of(outcomes, f, changes.differing(since)) for f in table.frameworks(outcomes)],
+        maps=heatmap.of(outcomes, changes.differing(since)),
         causes=_together(table.failures(outcomes), "cause"),
         foretold=table.foretold(outcomes),
         tally=_tally(outcomes),

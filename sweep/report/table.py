@@ -80,10 +80,18 @@ def _payload(payload: Payload | None) -> dict[str, object]:
     return {f"payload_{name}": value for name, value in (own | tests).items()}
 
 
-def source(outcomes: Outcomes, framework: str) -> str:
+def parts(outcomes: Outcomes) -> dict[str, Outcomes]:
+    """The outcomes of each framework, in the order of the settings; all but the tuples is that of the whole sweep."""
+    alike: dict[str, list[Outcome]] = {}
+    for outcome in outcomes.tuples:
+        alike.setdefault(outcome.framework, []).append(outcome)
+    return {name: outcomes.model_copy(update={"tuples": tuple(tuples)}) for name, tuples in alike.items()}
+
+
+def source(part: Outcomes) -> str:
     """Where a framework's environments come from, in words; empty for conda channels, where most do."""
-    found = next((o.source for o in outcomes.tuples if o.framework == framework), Source.CONDA)
-    return {Source.PIP: "wheels of a package index", Source.CONTAINER: "container images"}.get(found, "")
+    words = {Source.PIP: "wheels of a package index", Source.CONTAINER: "container images"}
+    return words.get(part.tuples[0].source, "")
 
 
 def payloads(outcomes: Outcomes) -> list[tuple[str, str]]:
@@ -105,11 +113,6 @@ def told(payload: Payload) -> str:
     return f"{end} after {payload.seconds:.1f} s{counts}{note}"
 
 
-def frameworks(outcomes: Outcomes) -> list[str]:
-    """The frameworks of the sweep, in the order of the settings."""
-    return list(dict.fromkeys(o.framework for o in outcomes.tuples))
-
-
 @dataclass(frozen=True)
 class Matrix:
     """Words of cells, by version and CUDA runtime in the plan's order; each row has a cell for each place."""
@@ -118,13 +121,13 @@ class Matrix:
     rows: Mapping[tuple[str, str], tuple[str, ...]]
 
 
-def matrix(outcomes: Outcomes, framework: str, changed: Collection[str] = ()) -> Matrix:
-    """Version and CUDA runtime down, capability (or GPU class) across, a cell's words inside.
+def matrix(part: Outcomes, changed: Collection[str] = ()) -> Matrix:
+    """Of one framework, version and CUDA runtime down, capability (or GPU class) across, a cell's words inside.
 
     `changed` are the tuples to be marked as such.
     Rows without any build are left to `never_built`: they would say the same thing in every cell.
     """
-    built = [o for o in outcomes.tuples if o.framework == framework and o.cause is not Cause.NO_BUILD]
+    built = [o for o in part.tuples if o.cause is not Cause.NO_BUILD]
     cells = {(o.version, o.cuda, place_of(o)): cell(o, changed=o.id in changed) for o in built}
     places = in_order(place for *_, place in cells)
     keys = dict.fromkeys((o.version, o.cuda) for o in built)
@@ -142,11 +145,11 @@ def place_of(outcome: Outcome) -> str:
     return f"{outcome.capability} {outcome.gpu}" if outcome.gpu else outcome.capability
 
 
-def never_built(outcomes: Outcomes, framework: str) -> str:
-    """The (version, CUDA) pairs that have no build, in one sentence; empty when there is none."""
+def never_built(part: Outcomes) -> str:
+    """The (version, CUDA) pairs of a framework that have no build, in one sentence; empty when there is none."""
     pairs: dict[str, list[str]] = {}
-    for o in outcomes.tuples:
-        if o.framework == framework and o.cause is Cause.NO_BUILD:
+    for o in part.tuples:
+        if o.cause is Cause.NO_BUILD:
             runtimes = pairs.setdefault(o.version, [])
             if o.cuda not in runtimes:
                 runtimes.append(o.cuda)

@@ -39,9 +39,9 @@ def show(outcomes: Outcomes, where: str, since: Diff | str | None = None) -> Non
     if outcomes.simulated:
         out.print(Text("SIMULATED GPUs: the verdicts say nothing about real ones", style="bold reverse"))
     _changes(out, outcomes, since)
-    for framework in table.frameworks(outcomes):
-        out.print(_matrix(outcomes, framework, changes.differing(since), out.width))
-        if unbuilt := table.never_built(outcomes, framework):
+    for framework, part in table.parts(outcomes).items():
+        out.print(_matrix(part, framework, changes.differing(since), out.width))
+        if unbuilt := table.never_built(part):
             out.print(Text(f" {unbuilt}", style="dim"))
         out.print()
     out.print(Text(table.LEGEND, style="dim"))
@@ -83,14 +83,14 @@ def _table(title: str) -> Table:
     return Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
 
 
-def _matrix(outcomes: Outcomes, framework: str, changed: Collection[str], width: int) -> Table:
-    matrix = table.matrix(outcomes, framework, changed)
+def _matrix(part: Outcomes, framework: str, changed: Collection[str], width: int) -> Table:
+    matrix = table.matrix(part, changed)
     grid = _table(framework)
     narrow = width < _LEFT_COLUMNS + _CELL * len(matrix.places)
     grid.add_column("version")
     grid.add_column("CUDA")
     for place in matrix.places:
-        grid.add_column(table.column_title(place, outcomes.pool.classes), overflow="fold")
+        grid.add_column(table.column_title(place, part.pool.classes), overflow="fold")
     for key, cells in matrix.rows.items():
         grid.add_row(*key, *(_styled(c, narrow) for c in cells))
     return grid

@@ -200,7 +200,7 @@ def test_a_cell_has_glyph_and_word_and_parentheses_when_no_job_was_needed(tmp_pa
     sweep.log(("exit-0", ids[0]), ("never-matched", ids[2]))
     sweep.result(ids[0], result(ids[0]))
     outcomes = sweep.classify()
-    matrix = table.matrix(outcomes, "pytorch")
+    matrix = table.matrix(table.parts(outcomes)["pytorch"])
     assert matrix.places == ("8.0", "9.0", "12.0")  # by number, not by letter
     assert list(matrix.rows) == [("2.5", "12.4"), ("2.10", "12.4")]  # in the order of the plan
     assert matrix.rows["2.5", "12.4"] == ("✓ works", "(○ no-such-slot)", "○ waited-out")
@@ -225,9 +225,10 @@ def test_a_framework_without_any_build_is_told_in_one_sentence(tmp_path):
     )
     outcomes = sweep.classify()
     said = "(△ no-build) on every GPU: 0.6 for CUDA 11.8, 12.4; 0.7 for CUDA 11.8, 12.4"
-    assert table.never_built(outcomes, "jax") == said
+    part = table.parts(outcomes)["jax"]
+    assert table.never_built(part) == said
     assert said in shown(outcomes)
-    assert not table.matrix(outcomes, "jax").rows
+    assert not table.matrix(part).rows
     files.write_tables(sweep.here, outcomes)
     assert "no-build" in (sweep.here / "compatibility.md").read_text()
 

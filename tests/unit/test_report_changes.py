@@ -297,7 +297,7 @@ def test_gpu_classes_of_one_model_are_rows_told_apart_by_their_drivers() -> None
     base = next(o for o in winter.tuples if o.capability == "8.0" and o.verdict is Verdict.WORKS)
     tuples = tuple(base.model_copy(update={"gpu": c.label, "id": f"{base.id}-{c.label}"}) for c in classes)
     pool = winter.pool.model_copy(update={"classes": tuple(classes)})
-    found = heatmap.of(winter.model_copy(update={"tuples": tuples, "pool": pool}), base.framework, ())
+    (found,) = heatmap.of(winter.model_copy(update={"tuples": tuples, "pool": pool}), ())
     assert [(row.name, row.devices, row.models) for row in found.rows] == [
         ("sm80", 2, ("NVIDIA A100-SXM4-80GB, driver 550.54.15",)),
         ("sm80", 2, ("NVIDIA A100-SXM4-80GB, driver 580.1",)),
