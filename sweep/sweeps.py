@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sweep import condor
 from sweep.errors import AlreadyRunningError, BadFileError, PoolError, ResultsError, SubmitError
-from sweep.files import locked, read_model, write_atomic, write_model
+from sweep.files import locked, read_model, read_whole, write_atomic, write_model
 from sweep.model import visible
 from sweep.places import PARENT_DAG, PLAN, SETTINGS, planned
 from sweep.schema import Plan
@@ -171,7 +171,7 @@ def _send(here: Path) -> str:
 
 def _leave_planning_out(dag: Path) -> None:
     """Take the planning script out of the DAG of a sweep that has its plan: it would only see that, in a second."""
-    write_atomic(dag, re.sub(r"^SCRIPT .* PRE tuples .*\n", "", dag.read_text(), flags=re.MULTILINE))
+    write_atomic(dag, re.sub(rb"^SCRIPT .* PRE tuples .*\n", b"", read_whole(dag), flags=re.MULTILINE))
 
 
 def _refuse_a_second(results: Path) -> None:

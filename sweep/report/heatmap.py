@@ -1,4 +1,4 @@
-"""The heat map of one framework: GPUs down, versions across and together by CUDA runtime."""
+"""The heat maps, one for each framework: GPUs down, versions across and together by CUDA runtime."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planning import settings_of
 
-from sweep import render
+from sweep import render, sweeps
 from sweep.errors import ResultsError, SettingsError
 from sweep.framework import load_frameworks
 from sweep.match import Feasibility
@@ -425,6 +425,23 @@ def test_the_parent_dag_names_its_own_directory_everywhere() -> None:
         ("PRE", "close", "/opt/python/bin/python3", "close", str(HERE)),
     ]
     assert re.search(r"^FINAL close \S+ NOOP$", text, flags=re.MULTILINE)
+
+
+def test_the_parent_dag_of_a_planned_sweep_only_closes(tmp_path: Path) -> None:
+    text = render.parent_dag(HERE, Path("/opt/python/bin/python3"), 86400)
+    dag = tmp_path / "sweep.dag"
+    dag.write_text(text)
+    sweeps._leave_planning_out(dag)
+    planned = dag.read_text()
+    assert re.findall(r"^SCRIPT .* -m sweep (\w+) ", planned, flags=re.MULTILINE) == ["close"]
+    assert set(planned.splitlines()) < set(text.splitlines())
+
+
+def test_a_damaged_parent_dag_is_left_to_htcondors_checker(tmp_path: Path) -> None:
+    dag = tmp_path / "sweep.dag"
+    dag.write_bytes(b"\xff\xfe\0\n")
+    sweeps._leave_planning_out(dag)
+    assert dag.read_bytes() == b"\xff\xfe\0\n"
 
 
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
