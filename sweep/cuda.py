@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from sweep.model import GpuClass, VersionTuple
+if TYPE_CHECKING:  # who reads an event log does not wait for models
+    from sweep.model import GpuClass, VersionTuple
 
 # The first CUDA major version whose runtimes run on any driver of that major version, within the limits
 # that NVIDIA's CUDA Compatibility guide states (11.x from driver 450, 12.x from 525, 13.x from 580).

@@ -5,6 +5,7 @@ DAGMan's own nodes log is never read: it is truncated by every rescue run and la
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +13,10 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from sweep.attributes import device_capability, device_runtime, device_text, device_uuid
 from sweep.eventlog import Read, Reader
 from sweep.history import Attempt, History, Job, JobState, Turn
-from sweep.model import VersionTuple
-from sweep.pool import device_capability, device_runtime, device_text, device_uuid
+from sweep.ids import parts_of
 
 __all__ = ["STATE_AFTER", "Attempt", "EventLog", "History", "Job", "JobState", "Tracker", "Turn", "read"]
 
@@ -96,6 +97,9 @@ TRANSFER_HOLDS = (12, 13)
 # HTCondor's FileTransferEventType: input is queued, and begins; the slot is the job's from then on.
 _INPUT_BEGINS = (1, 2)
 
+# After a removal the schedd writes the last events a moment after DAGMan has gone on; seconds.
+_PATIENCE = 20.0
+
 # Clocks of one access point differ by seconds, and local time goes back an hour in autumn; more is a clock set back.
 _CLOCK_TOLERANCE = 7200
 
@@ -160,7 +164,7 @@ class Tracker:
         notes = read.event.get("StructuredNotes")
         tuple_id = str(notes.get("SweepTuple")) if notes is not None else ""
         try:
-            VersionTuple.parse(tuple_id)
+            parts_of(tuple_id)
         except ValueError:
             self._jobs.pop(key, None)
             return  # a job that somebody else logs here
@@ -201,6 +205,21 @@ class Tracker:
 def read(path: Path) -> EventLog:
     """Read a job event log as far as it goes; a missing log is an empty one."""
     return Tracker(path).update()
+
+
+def read_at_the_end(path: Path, *, troubled: bool) -> EventLog:
+    """Read the log of a DAG that has ended.
+
+    `troubled` says that its jobs may have been removed, and be ending still: then they are waited for, for a while.
+    """
+    tracker = Tracker(path)
+    end = time.monotonic() + _PATIENCE
+    while True:
+        log = tracker.update()
+        over = all(history.last.state.over for history in log.histories.values())
+        if over or not troubled or time.monotonic() > end:
+            return log
+        time.sleep(0.5)
 
 
 @cache

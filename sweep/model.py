@@ -1,4 +1,4 @@
-"""The words of the house as types. Ground floor: imports nothing of ours.
+"""The words of the house as types. Ground floor: imports nothing of ours but the patterns of `ids`.
 
 The files that cross a process are made of these words; `schema` describes them.
 """
@@ -12,15 +12,16 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# Names and versions end up in file names, submit files and shell words; this alphabet is safe in all of them.
-NAME_PATTERN = r"^[a-z][a-z0-9_]{0,40}$"
-VERSION_PATTERN = r"^[0-9][0-9a-z]*(\.[0-9a-z]+){0,4}$"
-RUNTIME_PATTERN = r"^[0-9]{1,2}\.[0-9]{1,2}$"
-CAPABILITY_PATTERN = r"^[0-9]{1,2}\.[0-9]$"
-GLOB_PATTERN = r"^[a-z0-9_.*?\[\]!-]+$"
-LABEL_PATTERN = r"^[a-z0-9][a-z0-9_.]{0,80}$"
-SWEEP_ID_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{6}$"
-INSIDE_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$"
+from sweep.ids import (
+    CAPABILITY_PATTERN,
+    GLOB_PATTERN,
+    INSIDE_PATTERN,
+    LABEL_PATTERN,
+    NAME_PATTERN,
+    RUNTIME_PATTERN,
+    VERSION_PATTERN,
+    parts_of,
+)
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
@@ -114,13 +115,7 @@ class VersionTuple(Frozen):
         Raises:
             ValueError: the text is not an id that `id` could have written.
         """
-        match = re.fullmatch(
-            r"([a-z][a-z0-9_]*)-([0-9][0-9a-z.]*)-cuda([0-9.]+)-sm([0-9]+)([0-9])(?:-(.+))?", tuple_id
-        )
-        if match is None:
-            raise ValueError(f"{tuple_id!r} is not a tuple id such as pytorch-2.5-cuda12.4-sm80")
-        framework, version, cuda, major, minor, gpu = match.groups()
-        return cls(framework=framework, version=version, cuda=cuda, capability=f"{major}.{minor}", gpu=gpu)
+        return cls.model_validate(parts_of(tuple_id))
 
 
 # --------------------------------------------------------------------------- verdicts and causes

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from sweep.attributes import readable_text
 from sweep.cuda import in_order, version_key
 from sweep.model import Node
-from sweep.pool import readable_text
 from sweep.settings import NodeSettings
 
 # What is assumed where neither the settings nor the machines say: Enterprise Linux 8, the oldest distribution that

@@ -7,15 +7,13 @@ that the driver supports, as an integer; NvidiaDriver, the driver release, is ad
 
 from __future__ import annotations
 
-import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from enum import Enum
 from typing import Any, NamedTuple
 
-from sweep.cuda import decode_runtime, version_key
+from sweep.attributes import device_capability, device_runtime, nested_name, number, readable_text
+from sweep.cuda import version_key
 from sweep.model import GpuClass, Pool, PoolProblem
 
 _DeviceKey = tuple[str, str]  # machine and device id
@@ -76,35 +74,6 @@ def device_ids(ad: Mapping[str, Any]) -> list[str]:
     return [i for i in ids if i and i not in offline]
 
 
-def nested_name(device: str) -> str:
-    """The attribute that holds a device's properties."""
-    return "GPUs_" + re.sub(r"[^A-Za-z0-9]", "_", device)
-
-
-def device_text(nested: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Name and driver release of a device, as far as its nested ad has them."""
-    return readable_text(nested.get("DeviceName")), readable_text(nested.get("NvidiaDriver"))
-
-
-def device_capability(nested: Mapping[str, Any]) -> str | None:
-    """A device's compute capability, such as `8.0`, if its nested ad has one that can be true."""
-    capability = _number(nested.get("Capability"))
-    text = f"{capability:.1f}" if capability is not None else ""
-    return text if re.fullmatch(r"\d{1,2}\.\d", text) else None
-
-
-def device_runtime(nested: Mapping[str, Any]) -> str | None:
-    """The newest CUDA runtime of a device's driver, such as `12.4`, if its nested ad has one that can be true."""
-    supported = _number(nested.get("MaxSupportedVersion"))
-    return decode_runtime(int(supported)) if supported is not None and 1000 <= supported < 100000 else None
-
-
-def device_uuid(nested: Mapping[str, Any]) -> str | None:
-    """A device's whole UUID as CUDA and nvidia-smi write it: `GPU-` or `MIG-` and 36 characters."""
-    uuid = readable_text(nested.get("DeviceUuid"))
-    return uuid if uuid is None or uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
-
-
 def _describe(ad: Mapping[str, Any], device: str) -> _Description | str:
     """What one device is, or what keeps it from being used."""
     nested = ad.get(nested_name(device))
@@ -121,7 +90,7 @@ def _describe(ad: Mapping[str, Any], device: str) -> _Description | str:
     return _Description(
         capability=capability,
         device=name,
-        memory_mb=int(_number(nested.get("GlobalMemoryMb")) or 0),
+        memory_mb=int(number(nested.get("GlobalMemoryMb")) or 0),
         runtime=runtime,
         driver=readable_text(driver),
         mig="MIG" in name or uuid.startswith("MIG-") or device.startswith("MIG-"),
@@ -141,25 +110,3 @@ def _grouped(devices: Mapping[_DeviceKey, _Description]) -> tuple[GpuClass, ...]
 
 def _order(c: GpuClass) -> tuple[object, ...]:
     return version_key(c.capability), c.device, version_key(c.runtime), c.memory_mb, c.driver or "", c.mig
-
-
-def _number(value: object) -> float | None:
-    """A finite number out of an ad; a string is taken only if it is one.
-
-    Booleans are not numbers, nor are classad2's `undefined` and `error`, which are members of an integer enum.
-    """
-    if isinstance(value, bool | Enum):
-        return None
-    if isinstance(value, int | float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, str) and re.fullmatch(r"\d{1,6}(\.\d{1,3})?", value.strip()):
-        return float(value)
-    return None
-
-
-def readable_text(value: object) -> str | None:
-    """A string of an ad without what cannot be printed, at most 200 characters; None if nothing is left."""
-    if not isinstance(value, str):
-        return None
-    clean = (value if value.isprintable() else "".join(c for c in value if c.isprintable())).strip()
-    return clean[:200] or None

@@ -16,9 +16,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweep.attributes import nested_name
 from sweep.conjuncts import conjuncts
 from sweep.nodes import Machine, machine_of
-from sweep.pool import device_ids, nested_name
+from sweep.pool import device_ids
 
 # How condor_submit writes require_gpus into a job's Requirements.
 _GPU_CLAUSE = "countMatches(MY.RequireGPUs,TARGET.AvailableGPUs) >= RequestGPUs"

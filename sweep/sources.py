@@ -11,7 +11,8 @@ from sweep import places, space
 from sweep.builds import Build
 from sweep.channels import Channels
 from sweep.framework import Framework
-from sweep.model import RUNTIME_PATTERN, Pool, Source
+from sweep.ids import RUNTIME_PATTERN
+from sweep.model import Pool, Source
 from sweep.offer import Offer, make_offer
 from sweep.schema import ChannelSnapshot, SubdirSnapshot
 from sweep.settings import FrameworkSettings, Settings

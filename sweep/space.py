@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from sweep.builds import Build, versions_in_series
 from sweep.cuda import in_order, version_key
 from sweep.errors import NothingToTestError
-from sweep.model import VERSION_PATTERN, GpuClass, VersionTuple
+from sweep.ids import VERSION_PATTERN
+from sweep.model import GpuClass, VersionTuple
 from sweep.ranges import within
 from sweep.schema import SpaceCounts
 from sweep.settings import Exclusion, SpaceSettings

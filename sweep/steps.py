@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from sweep import alarm, condor, earlier, events, gate, packing, relook, sweeps
+from sweep import alarm, condor, earlier, gate, packing, relook, sweeps
 from sweep.config import load_stored
 from sweep.diff import Diff
 from sweep.errors import BadFileError, SweepError
+from sweep.events import EventLog, read_at_the_end
 from sweep.files import locked, read_model, write_model
 from sweep.model import VersionTuple
 from sweep.places import EVENTS, OUTCOMES, PARENT_DAG, PLAN, SETTINGS, planned
@@ -25,8 +25,6 @@ from sweep.verdict import classify
 Say = Callable[[str], None]  # tells whoever waits what is going on
 
 _REMOVED = 4  # $DAG_STATUS of a DAG that somebody, or its own limit, removed
-# After a removal the schedd writes the last events a moment after DAGMan has gone on; seconds.
-_PATIENCE = 20.0
 
 
 def plan_step(here: Path, say: Say) -> Plan:
@@ -97,19 +95,21 @@ def report_step(here: Path) -> Outcomes | None:
     return outcomes
 
 
-def close_step(here: Path, dag_status: int) -> bool:
+def close_step(here: Path, dag_status: int, log: Callable[[], EventLog] | None = None) -> bool:
     """Close a sweep, however it went: outcomes, tables, and word to those who want to know. Whether it has ended.
 
     A sweep that has ended becomes `latest`, and the feed tells of it. One that has not can be resumed: its planning
     failed, its tuples were interrupted, or it was removed as a whole. `dag_status` is what DAGMan thinks of it; that
-    a tuple got no slot is an error to DAGMan, so only its word on a removal counts here.
+    a tuple got no slot is an error to DAGMan, so only its word on a removal counts here. `log` gives the event log as
+    it is at the end, where somebody reads it already.
 
     Raises:
         SweepError: the tables cannot be written.
     """
     from sweep.report import feed, files  # what makes tables is needed here only
 
-    outcomes, since = _reported(here, partial(_at_the_end, troubled=dag_status != 0))
+    log = log or partial(read_at_the_end, here / EVENTS, troubled=dag_status != 0)
+    outcomes, since = _reported(here, partial(_at_the_end, log=log))
     if outcomes is None or outcomes.state == "unfinished" or dag_status == _REMOVED:
         _tell(here, outcomes, since)
         return False
@@ -121,16 +121,13 @@ def close_step(here: Path, dag_status: int) -> bool:
     return True
 
 
-def _at_the_end(here: Path, *, troubled: bool) -> Outcomes:
-    """Classify a sweep as its DAG ends, and look at the pool again: what it is next month says nothing about it.
-
-    `troubled` says that jobs may have been removed, and be ending still. The log, which may be long, is read once.
-    """
-    log = _settled(here) if troubled else events.read(here / EVENTS)
-    outcomes = classify(here, log=log)
+def _at_the_end(here: Path, log: Callable[[], EventLog]) -> Outcomes:
+    """Classify a sweep as its DAG ends, and look at the pool again: what it is next month says nothing about it."""
+    read = log()
+    outcomes = classify(here, log=read)
     if ids := relook.open_questions(outcomes):
         relook.look(here, ids)
-        outcomes = classify(here, log=log)
+        outcomes = classify(here, log=read)
     write_model(here / OUTCOMES, outcomes)
     return outcomes
 
@@ -173,14 +170,3 @@ def _tell(here: Path, outcomes: Outcomes | None, since: Diff | str) -> None:
 
     text = (here / "summary.txt").read_text()
     notify.tell(settings, f"[sweep] {text.partition(chr(10))[0]}", text, lambda line: print(line, file=sys.stderr))
-
-
-def _settled(here: Path) -> events.EventLog:
-    """The event log once every job in it has ended; as it is then, if they take too long."""
-    tracker = events.Tracker(here / EVENTS)
-    end = time.monotonic() + _PATIENCE
-    while True:
-        log = tracker.update()
-        if all(history.last.state.over for history in log.histories.values()) or time.monotonic() > end:
-            return log
-        time.sleep(0.5)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from sweep.errors import SettingsError
 from sweep.files import read_whole
-from sweep.model import (
+from sweep.ids import (
     CAPABILITY_PATTERN,
     GLOB_PATTERN,
     INSIDE_PATTERN,

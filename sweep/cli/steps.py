@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
 from sweep.cli.common import DIRECTORY, SWEEP_DIRECTORY, directory_of, reach_pool, say, show
 from sweep.cli.group import cli
+from sweep.places import EVENTS
 
 _CLOSED = 99  # sweep.dag's PRE_SKIP: DAGMan takes the last node for done
 
@@ -61,10 +63,15 @@ def report(
 @click.option("--dag-status", type=int, required=True, help="DAGMan's $DAG_STATUS.")
 def close(directory: Path, dag_status: int) -> None:
     """Close a sweep, however its DAG went; the DAG starts this, and takes 99 for success."""
-    from sweep.steps import close_step
+    from sweep.aside import Aside
+    from sweep.events import read_at_the_end
 
     here = directory.resolve()
-    closed = close_step(here, dag_status)
+    # The longest of the work, and it needs little of the program: the rest is loaded meanwhile.
+    with Aside(partial(read_at_the_end, here / EVENTS, troubled=dag_status != 0)) as log:
+        from sweep.steps import close_step
+
+        closed = close_step(here, dag_status, log.value)
     # DAGMan takes no more than some ten kilobytes from a script before it closes the pipe.
     click.echo((here / "summary.txt").read_text(), nl=False)
     if not closed:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_json
 
+from sweep.aside import Aside
 from sweep.config import load_stored
 from sweep.diff import Diff
 from sweep.errors import ResultsError, SweepError
@@ -28,18 +30,25 @@ def write_tables(here: Path, outcomes: Outcomes, since: Diff | str | None = None
     Raises:
         ResultsError: the directory cannot be written.
     """
-    rows = table.rows(outcomes, changes.kinds(since))
-    write_atomic(here / "compatibility.json", to_json({"schema": columns.SCHEMA, "rows": rows}, indent=1) + b"\n")
-    write_atomic(here / "compatibility.csv", _csv(rows))
-    write_atomic(here / "junit.xml", junit.render(outcomes))
-    told, forecasts = advice.for_page(here, outcomes), whatif.for_page(outcomes, _facts(here))
-    write_atomic(here / PAGE, page.render(outcomes, since, here, told, forecasts))
+    # The page takes longer than all the others together.
+    with Aside(partial(_write_page, here, outcomes, since)) as the_page:
+        rows = table.rows(outcomes, changes.kinds(since))
+        write_atomic(here / "compatibility.json", to_json({"schema": columns.SCHEMA, "rows": rows}, indent=1) + b"\n")
+        write_atomic(here / "compatibility.csv", _csv(rows))
+        write_atomic(here / "junit.xml", junit.render(outcomes))
+        tables = markdown.render(outcomes, since)
+        the_page.value()
     if isinstance(since, Diff) and outcomes.state != "unfinished":  # the feed tells of finished sweeps
         write_model(here / CHANGES, since)
     else:
         (here / CHANGES).unlink(missing_ok=True)
-    write_atomic(here / TABLES, markdown.render(outcomes, since))
+    write_atomic(here / TABLES, tables)
     write_atomic(here / "summary.txt", summary.render(here, outcomes, since))
+
+
+def _write_page(here: Path, outcomes: Outcomes, since: Diff | str | None) -> None:
+    told, forecasts = advice.for_page(here, outcomes), whatif.for_page(outcomes, _facts(here))
+    write_atomic(here / PAGE, page.render(outcomes, since, here, told, forecasts))
 
 
 def _facts(here: Path) -> Facts:

@@ -22,7 +22,8 @@ from sweep.fields import (
     Switch,
     Table,
 )
-from sweep.model import INSIDE_PATTERN, Runtime, Source, Version
+from sweep.ids import INSIDE_PATTERN
+from sweep.model import Runtime, Source, Version
 from sweep.ranges import within
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import htcondor2  # noqa: F401 - registers HTCondor's own ClassAd functions, which a parser must know beforehand
 from classad2 import ClassAd, ExprTree
 
+from sweep.attributes import nested_name
 from sweep.cuda import driver_floor, encode_runtime
 from sweep.model import GpuClass, VersionTuple
-from sweep.pool import nested_name
 from sweep.render import dry_submit_file
 from sweep.settings import Settings
 

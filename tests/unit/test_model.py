@@ -10,13 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from sweep.ids import CAPABILITY_PATTERN, NAME_PATTERN, RUNTIME_PATTERN, VERSION_PATTERN
 from sweep.model import (
-    CAPABILITY_PATTERN,
     MEANING_OF,
-    NAME_PATTERN,
-    RUNTIME_PATTERN,
     VERDICT_OF,
-    VERSION_PATTERN,
     Cause,
     EnvironmentKey,
     GpuClass,

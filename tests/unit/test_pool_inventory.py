@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slot_ads import A100, B200, L40, MIG, P100, device, references, slot
 
+from sweep.attributes import nested_name
 from sweep.model import Pool
-from sweep.pool import device_ids, inventory, nested_name
+from sweep.pool import device_ids, inventory
 
 A, B = "GPU-0a72f964", "GPU-59256ea8"
 

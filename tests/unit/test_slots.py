@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from planning import settings_of
 from slot_ads import A100, L40, MIG, device, job, references, slot
 
+from sweep.attributes import nested_name
 from sweep.conjuncts import conjuncts, first_conjunct
-from sweep.pool import inventory, nested_name
+from sweep.pool import inventory
 from sweep.slots import Slots, emptied, takes
 
 A, B = "GPU-0a72f964", "GPU-59256ea8"
