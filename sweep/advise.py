@@ -16,7 +16,8 @@ from packaging.version import Version
 from sweep.cuda import DriverPolicy, driver_floor, encode_runtime, in_order, takers, version_key
 from sweep.devices import device_clause, device_name_clause, usable
 from sweep.errors import SettingsError
-from sweep.model import EnvironmentKey, GpuClass, Verdict, VersionTuple, sm
+from sweep.ids import sm
+from sweep.model import EnvironmentKey, GpuClass, Verdict, VersionTuple
 from sweep.schema import Outcome, Outcomes, PlannedEnvironment
 from sweep.settings import GpuSettings
 from sweep.tomlfile import did_you_mean

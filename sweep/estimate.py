@@ -10,7 +10,8 @@ from pathlib import Path
 from sweep import load
 from sweep.cuda import DriverPolicy, takers
 from sweep.files import read_if_usable
-from sweep.model import GpuClass, Source, VersionTuple, sm
+from sweep.ids import sm
+from sweep.model import GpuClass, Source, VersionTuple
 from sweep.packages import Supply
 from sweep.places import OUTCOMES, sweeps_of
 from sweep.schema import ClassShare, Estimate, Outcomes, PlannedEnvironment, PlannedTuple

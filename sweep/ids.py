@@ -22,15 +22,26 @@ _TUPLE_ID = re.compile(
 )
 
 
-def parts_of(tuple_id: str) -> dict[str, str | None]:
+def sm(capability: str) -> str:
+    """A compute capability as compilers and ids name it: `sm80` for 8.0."""
+    return f"sm{capability.replace('.', '')}"
+
+
+def tuple_id(framework: str, version: str, cuda: str, capability: str, gpu: str | None) -> str:
+    """Readable, stable and reversible, such as `pytorch-2.5-cuda12.4-sm80`."""
+    name = f"{framework}-{version}-cuda{cuda}-{sm(capability)}"
+    return f"{name}-{gpu}" if gpu else name
+
+
+def parts_of(text: str) -> dict[str, str | None]:
     """Framework, version, CUDA runtime, compute capability and, if it has one, GPU class of a tuple's id.
 
     Raises:
-        ValueError: the text is not an id that `VersionTuple.id` could have written.
+        ValueError: the text is not an id that `tuple_id` could have written.
     """
-    match = _TUPLE_ID.fullmatch(tuple_id)
+    match = _TUPLE_ID.fullmatch(text)
     if match is None:
-        raise ValueError(f"{tuple_id!r} is not a tuple id such as pytorch-2.5-cuda12.4-sm80")
+        raise ValueError(f"{text!r} is not a tuple id such as pytorch-2.5-cuda12.4-sm80")
     parts = match.groupdict()
     parts["capability"] = f"{parts.pop('major')}.{parts.pop('minor')}"
     return parts

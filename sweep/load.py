@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from packaging.version import Version
 
 from sweep.cuda import version_key
-from sweep.model import GpuClass, sm
+from sweep.ids import sm
+from sweep.model import GpuClass
 from sweep.schema import PlannedTuple
 from sweep.settings import LoadSettings
 

@@ -21,6 +21,7 @@ from sweep.ids import (
     RUNTIME_PATTERN,
     VERSION_PATTERN,
     parts_of,
+    tuple_id,
 )
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -67,11 +68,6 @@ class Source(StrEnum):
         return {Source.CONDA: "explicit.txt", Source.PIP: "requirements.txt"}.get(self)
 
 
-def sm(capability: str) -> str:
-    """A compute capability as compilers and ids name it: `sm80` for 8.0."""
-    return f"sm{capability.replace('.', '')}"
-
-
 class EnvironmentKey(Frozen):
     """What conda resolves: one (framework, framework version, CUDA runtime)."""
 
@@ -105,17 +101,16 @@ class VersionTuple(Frozen):
     @property
     def id(self) -> str:
         """Readable, stable and reversible, such as `pytorch-2.5-cuda12.4-sm80`."""
-        name = f"{self.framework}-{self.version}-cuda{self.cuda}-{sm(self.capability)}"
-        return f"{name}-{self.gpu}" if self.gpu else name
+        return tuple_id(self.framework, self.version, self.cuda, self.capability, self.gpu)
 
     @classmethod
-    def parse(cls, tuple_id: str) -> VersionTuple:
+    def parse(cls, text: str) -> VersionTuple:
         """The tuple of an id.
 
         Raises:
             ValueError: the text is not an id that `id` could have written.
         """
-        return cls.model_validate(parts_of(tuple_id))
+        return cls.model_validate(parts_of(text))
 
 
 # --------------------------------------------------------------------------- verdicts and causes

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import shlex
+import stat
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,8 +156,8 @@ def _cases(root: Element) -> Iterator[Element]:
 def _bounded(path: Path, limit: int) -> bytes:
     """The bytes of a regular file of at most so many; nothing for all others."""
     try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > limit:
-            return b""
-        return path.read_bytes()
+        status = path.lstat()
+        usable = stat.S_ISREG(status.st_mode) and status.st_size <= limit
+        return path.read_bytes() if usable else b""
     except OSError:
         return b""

@@ -106,8 +106,9 @@ def close_step(here: Path, dag_status: int, log: Callable[[], EventLog] | None =
     Raises:
         SweepError: the tables cannot be written.
     """
-    from sweep.report import feed, files  # what makes tables is needed here only
+    from sweep.report import feed, files, page  # what makes tables is needed here only
 
+    page.prepare()  # while the log is read
     log = log or partial(read_at_the_end, here / EVENTS, troubled=dag_status != 0)
     outcomes, since = _reported(here, partial(_at_the_end, log=log))
     if outcomes is None or outcomes.state == "unfinished" or dag_status == _REMOVED:

@@ -14,7 +14,8 @@ from sweep.cuda import DriverPolicy, in_order, takers, version_key
 from sweep.errors import SettingsError
 from sweep.facts import Facts
 from sweep.facts.tables import branch_of
-from sweep.model import Cause, GpuClass, Verdict, VersionTuple, sm
+from sweep.ids import sm
+from sweep.model import Cause, GpuClass, Verdict, VersionTuple
 from sweep.schema import Outcome, Outcomes
 
 # What a newer driver can cure: no slot's driver took the job, or the framework found it too old.

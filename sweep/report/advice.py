@@ -12,7 +12,8 @@ from sweep.config import load_stored
 from sweep.cuda import driver_floor
 from sweep.errors import SweepError
 from sweep.files import read_model
-from sweep.model import GpuClass, sm
+from sweep.ids import sm
+from sweep.model import GpuClass
 from sweep.places import PLAN, SETTINGS
 from sweep.render import submit_value
 from sweep.report import table

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sweep.diff import VERDICTS_DIFFER, Change, Diff, Kind, Side
+from sweep.ids import sm
 from sweep.likely import likely
-from sweep.model import Cause, Verdict, sm
+from sweep.model import Cause, Verdict
 from sweep.report import table
 from sweep.schema import Outcome, Outcomes
 

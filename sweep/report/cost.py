@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from tabulate import tabulate
 
-from sweep.model import Verdict, sm
+from sweep.ids import sm
+from sweep.model import Verdict
 from sweep.schema import Outcome, Outcomes
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from sweep.cuda import version_key
-from sweep.model import Cause, GpuClass, sm
+from sweep.ids import sm
+from sweep.model import Cause, GpuClass
 from sweep.report import table
 from sweep.schema import Outcome, Outcomes
 

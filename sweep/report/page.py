@@ -8,6 +8,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -67,11 +68,25 @@ def failure(text: str) -> str:
     return _page("failure.html.j2", text=text)
 
 
+def prepare() -> None:
+    """Compile the templates; or `render` does that, when somebody waits for the page."""
+    for name in _environment().list_templates(extensions=["j2"]):
+        _environment().get_template(name)
+
+
 def _page(template: str, **values: Any) -> str:
     folder = places.templates() / "page"
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    # Ours, and what the hashes in the page's own security policy are of; nothing else may run or style.
+    ours = {"style": Markup(style), "script": Markup(script)}  # noqa: S704
+    hashes = {f"{name}_hash": _hash(text) for name, text in (("style", style), ("script", script))}
+    return _environment().get_template(template).render(**ours, **hashes, **values) + "\n"
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(places.templates() / "page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -80,10 +95,7 @@ def _page(template: str, **values: Any) -> str:
     environment.filters["day"] = _day
     environment.filters["where"] = table.where
     environment.filters["word"] = table.word
-    # Ours, and what the hashes in the page's own security policy are of; nothing else may run or style.
-    ours = {"style": Markup(style), "script": Markup(script)}  # noqa: S704
-    hashes = {f"{name}_hash": _hash(text) for name, text in (("style", style), ("script", script))}
-    return environment.get_template(template).render(**ours, **hashes, **values) + "\n"
+    return environment
 
 
 def _together(groups: Sequence[Any], attribute: str) -> list[tuple[Any, list[Any]]]:

@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from sweep import timings
 from sweep.funnel import origin
-from sweep.model import sm
+from sweep.ids import sm
 from sweep.rules import Rule
 from sweep.schema import Estimate, Plan, PlannedTuple
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from sweep import audit
 from sweep.cuda import version_key
-from sweep.model import Cause, GpuClass, Source, Verdict, sm
+from sweep.ids import sm
+from sweep.model import Cause, GpuClass, Source, Verdict
 from sweep.report import columns, speed
 from sweep.schema import Evidence, Outcome, Outcomes, Payload
 

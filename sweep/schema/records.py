@@ -6,6 +6,7 @@ from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
+from sweep.ids import tuple_id
 from sweep.model import (
     Capability,
     EnvironmentKey,
@@ -14,7 +15,6 @@ from sweep.model import (
     Name,
     Runtime,
     Version,
-    VersionTuple,
 )
 
 # Hours or seconds of something.
@@ -41,9 +41,9 @@ class OfTuple(Frozen):
 
     @model_validator(mode="after")
     def _named_by_its_parts(self) -> Self:
-        parts = VersionTuple.model_construct(**{name: getattr(self, name) for name in VersionTuple.model_fields})
-        if self.id != parts.id:
-            raise ValueError(f"the id of this tuple is {parts.id}")
+        made = tuple_id(self.framework, self.version, self.cuda, self.capability, self.gpu)
+        if self.id != made:
+            raise ValueError(f"the id of this tuple is {made}")
         return self
 
 
