@@ -39,7 +39,7 @@ class Aside(Generic[Value]):
         return self
 
     def value(self) -> Value:
-        """What the work comes to.
+        """What the work comes to; to be asked for once.
 
         Raises:
             Exception: whatever the work raises.

@@ -1,9 +1,10 @@
 """Measures what the sweep adds to DAGMan: a sweep of no-op tuples against the same nodes in a bare DAG.
 
 Run by hand, as an ordinary user (`python -m sweep.sandbox exec -- python tests/bench/bench_overhead.py 1000 --rounds
-3`); asserts nothing. Both run the very same submit files and nodes, by turns, on one private pool with 64 simulated
-GPUs: bare is `condor_submit_dag tuples.dag`, the sweep is `sweep submit`, from there to the end of its DAG. Planning,
-which bare DAGMan needs done beforehand too, is timed apart. The jobs' script is replaced by one that only writes its
+3`); asserts nothing. Both run the very same submit files and nodes, by turns, on one private pool: with 68 simulated
+GPUs, so that no tuple waits long, or with `--sandbox` on the machines that the sandbox has for everybody. Bare is
+`condor_submit_dag tuples.dag`, the sweep is `sweep submit`, from there to the end of its DAG. Planning, which bare
+DAGMan needs done beforehand too, is timed apart. The jobs' script is replaced by one that only writes its
 result. Memory is the peak of each process of the sweeper and of each DAGMan, from /proc. With `--share` both have no
 more of each GPU class at once, and the most that was held is read from the event log.
 """
@@ -80,7 +81,8 @@ def settings(directory: Path, count: int, pool: SandboxPool, share: float) -> Pa
     """
     files = directory / "frameworks"
     files.mkdir()
-    names = [f"noop{n}" for n in range(-(-count // (len(VERSIONS) * len(CAPABILITIES))))]
+    there = {device.capability for machine in pool.machines for device in machine.devices}
+    names = [f"noop{n}" for n in range(-(-count // (len(VERSIONS) * len(there.intersection(CAPABILITIES)))))]
     for name in names:
         (files / f"{name}.toml").write_text(FRAMEWORK.format(name=name))
         shutil.copy(places.probes() / "pytorch.py", files / f"{name}.py")
@@ -212,14 +214,16 @@ def main() -> None:
     parser.add_argument("tuples", type=int)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--sandbox", action="store_true", help="on the sandbox's own machines; they are few")
     parser.add_argument("--sweep-first", action="store_true", help="in the first round; else bare DAGMan")
     arguments = parser.parse_args()
     ways: list[tuple[str, Callable[[Path], None]]] = [("bare", run_bare), ("sweep", run_sweep)]
     if arguments.sweep_first:
         ways.reverse()
+    machines = None if arguments.sandbox else MACHINES
     with (
         tempfile.TemporaryDirectory() as scratch,
-        SandboxPool(ensure_condor(cache_dir(), print), Path(scratch) / "pool", MACHINES) as pool,
+        SandboxPool(ensure_condor(cache_dir(), print), Path(scratch) / "pool", machines) as pool,
     ):
         os.environ.update(pool.environment)
         file = settings(Path(scratch), arguments.tuples, pool, arguments.share)
