@@ -118,7 +118,8 @@ class Job:
 
     def start(self, shell: list[str], **environment: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*shell, "job.sh", TUPLE, "pytorch", "12.4", "8.0"],
+            # Tests in the background, or under nohup, have signals ignored, and a shell cannot trap those.
+            ["env", "--default-signal=INT,HUP,QUIT,TERM", *shell, "job.sh", TUPLE, "pytorch", "12.4", "8.0"],
             cwd=self.scratch,
             env={**os.environ, "_CONDOR_SCRATCH_DIR": str(self.scratch), **environment},
             stdout=subprocess.DEVNULL,
