@@ -18,7 +18,18 @@ from sweep.eventlog import Read, Reader
 from sweep.history import Attempt, History, Job, JobState, Turn
 from sweep.ids import parts_of
 
-__all__ = ["STATE_AFTER", "Attempt", "EventLog", "History", "Job", "JobState", "Tracker", "Turn", "read"]
+__all__ = [
+    "STATE_AFTER",
+    "Attempt",
+    "EventLog",
+    "History",
+    "Job",
+    "JobState",
+    "Tracker",
+    "Turn",
+    "read",
+    "read_at_the_end",
+]
 
 
 # What each event type that HTCondor knows makes of a job's state; None leaves it as it is, on purpose.
